@@ -1,0 +1,181 @@
+"""Every error we raise: a type per reason, with a stable code, its data and a sentence that says what to do.
+
+Raised from where the fact is known; three borders translate them (hub_web/api, hub_web/pages, cli).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+SHOWN = 10  # names in a sentence; the rest is counted
+
+
+def listed(names: Iterable[object], shown: int = SHOWN) -> str:
+    """The first names and how many more there are: `a, b, c and 12 more`."""
+    names = [str(name) for name in names]
+    head = ", ".join(names[:shown])
+    return f"{head} and {len(names) - shown} more" if len(names) > shown else head
+
+
+class ModelCenterError(Exception):
+    """The base of all. `code` is stable and documented; `str(error)` is a sentence for people."""
+
+    code = "error"
+
+
+# --- checkpoints and loading
+
+
+class CheckpointError(ModelCenterError):
+    """A checkpoint cannot be read as it stands."""
+
+    code = "checkpoint"
+
+
+class CheckpointNotFound(CheckpointError):
+    """No file that holds tensors."""
+
+    code = "checkpoint-not-found"
+
+    def __init__(self, place: object, looked_for: Sequence[str]) -> None:
+        self.place, self.looked_for = place, tuple(looked_for)
+        super().__init__(f"{place} holds no checkpoint: expected one of {', '.join(looked_for)}.")
+
+
+class CheckpointDamaged(CheckpointError):
+    """A file contradicts its own header or index."""
+
+    code = "checkpoint-damaged"
+
+    def __init__(self, file: str, problem: str) -> None:
+        self.file, self.problem = file, problem
+        super().__init__(f"{file} is damaged: {problem}.")
+
+
+class CheckpointUnsafe(CheckpointError):
+    """A pickle asks for more than tensors."""
+
+    code = "checkpoint-unsafe"
+
+    def __init__(self, file: str, found: str) -> None:
+        self.file, self.found = file, found
+        super().__init__(
+            f"{file} asks to run {found}: only tensors are read from pickles. Ask its author for safetensors."
+        )
+
+
+# --- the hub's registry
+
+
+class NotFound(ModelCenterError):
+    """The base of what does not exist, or is not the caller's to see."""
+
+    code = "not-found"
+
+
+class RepositoryNotFound(NotFound):
+    """No such repository, or a private one the caller may not read: the two are told alike."""
+
+    code = "repository-not-found"
+
+    def __init__(self, repository: str) -> None:
+        self.repository = repository
+        super().__init__(f"Repository {repository} does not exist here, or is private and not yours to read.")
+
+
+class RevisionNotFound(NotFound):
+    """No branch, tag or commit of that name."""
+
+    code = "revision-not-found"
+
+    def __init__(self, repository: str, revision: str) -> None:
+        self.repository, self.revision = repository, revision
+        super().__init__(f"{repository} has no revision {revision}: expected a branch, a tag or a commit id.")
+
+
+class EntryNotFound(NotFound):
+    """No such file or folder at that revision."""
+
+    code = "entry-not-found"
+
+    def __init__(self, repository: str, revision: str, path: str, commit: str | None = None) -> None:
+        self.repository, self.revision, self.path, self.commit = repository, revision, path, commit
+        super().__init__(f"{path} does not exist in {repository} at {revision}.")
+
+
+class BlobNotFound(NotFound):
+    """The store holds no such content."""
+
+    code = "blob-not-found"
+
+    def __init__(self, sha256: str) -> None:
+        self.sha256 = sha256
+        super().__init__(f"The store holds no blob {sha256}.")
+
+
+class BlobMismatch(ModelCenterError):
+    """Bytes that are not what their sender said; nothing was kept of them."""
+
+    code = "blob-mismatch"
+
+    def __init__(self, expected: str, found: str) -> None:
+        self.expected, self.found = expected, found
+        super().__init__(
+            f"The bytes received are {found}, announced was {expected}: nothing was kept. Send them again."
+        )
+
+
+class AccessDenied(ModelCenterError):
+    """The caller is known and may see the thing, but not do this to it."""
+
+    code = "access-denied"
+
+
+class NotAuthenticated(ModelCenterError):
+    """The act needs to know who asks."""
+
+    code = "not-authenticated"
+
+
+class InvalidToken(NotAuthenticated):
+    """A token that is unknown, expired or revoked."""
+
+    code = "invalid-token"
+
+    def __init__(self) -> None:
+        super().__init__("Invalid credentials in Authorization header")
+
+
+class AlreadyExists(ModelCenterError):
+    """The name is taken."""
+
+    code = "already-exists"
+
+    def __init__(self, thing: str, name: str) -> None:
+        self.thing, self.name = thing, name
+        super().__init__(f"{thing} {name} already exists.")
+
+
+class Conflict(ModelCenterError):
+    """Another writer was first: the ref is no longer where the caller saw it."""
+
+    code = "conflict"
+
+    def __init__(self, ref: str, expected: str, found: str) -> None:
+        self.ref, self.expected, self.found = ref, expected, found
+        super().__init__(
+            f"{ref} moved: you built on {expected}, it is at {found}. "
+            "The branch was updated since you opened this page. Please refresh and try again."
+        )
+
+
+class Invalid(ModelCenterError):
+    """A request or value that cannot be meant: says what was found and what was expected."""
+
+    code = "invalid"
+
+
+class SettingsError(ModelCenterError):
+    """A setting or combination of settings that cannot work."""
+
+    code = "settings"
