@@ -1,4 +1,4 @@
-"""The hub's settings: read from the environment once, frozen, passed. No global, no working default secret."""
+"""The hub's settings: read from the environment once, frozen, passed. No global, no default secret."""
 
 from __future__ import annotations
 
