@@ -175,6 +175,71 @@ class Invalid(ModelCenterError):
     code = "invalid"
 
 
+# --- the hub from outside: what a client is told
+
+
+class HubError(ModelCenterError):
+    """The hub cannot do what a client asks of it."""
+
+    code = "hub"
+
+
+class EndpointMissing(HubError):
+    """Nothing says which hub is meant."""
+
+    code = "endpoint-missing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No hub is configured. Pass endpoint=… (--endpoint on the command line), set MODELCENTER_ENDPOINT or "
+            "HF_ENDPOINT, or run `modelcenter login --endpoint http://HOST:PORT`."
+        )
+
+
+class HubUnreachable(HubError):
+    """No answer from the hub."""
+
+    code = "hub-unreachable"
+
+    def __init__(self, endpoint: str, problem: str) -> None:
+        self.endpoint, self.problem = endpoint, problem
+        super().__init__(
+            f"{endpoint} does not answer ({problem}). Is the hub running, and the address right?"
+        )
+
+
+class HubRefused(HubError):
+    """The hub answered that it will not."""
+
+    code = "hub-refused"
+
+    def __init__(self, endpoint: str, status: int, problem: str) -> None:
+        self.endpoint, self.status, self.problem = endpoint, status, problem
+        super().__init__(f"{endpoint} answered {status}: {problem.rstrip('.')}.")
+
+
+class NotCached(HubError):
+    """The network was forbidden and the files are not here."""
+
+    code = "not-cached"
+
+    def __init__(self, repository: str, revision: str, folder: object) -> None:
+        self.repository, self.revision, self.folder = repository, revision, folder
+        super().__init__(
+            f"{repository} at {revision} is not (or not whole) in {folder}. Load it once with the hub in reach."
+        )
+
+
+class UploadRefused(HubError):
+    """The checkpoint would not load for those who fetch it."""
+
+    code = "upload-refused"
+
+    def __init__(self, place: object, problem: str) -> None:
+        self.place, self.problem = place, problem
+        super().__init__(f"{place} was not sent: {problem.rstrip('.')}. Send it as it is with --force.")
+
+
 class SettingsError(ModelCenterError):
     """A setting or combination of settings that cannot work."""
 
