@@ -64,6 +64,64 @@ class CheckpointUnsafe(CheckpointError):
         )
 
 
+class UnknownArchitecture(CheckpointError):
+    """No family claims the checkpoint."""
+
+    code = "unknown-architecture"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+
+
+class Mismatch(CheckpointError):
+    """A checkpoint whose tensors are not those that its configuration implies. `audit` has the names."""
+
+    code = "mismatch"
+
+    def __init__(self, sentence: str, audit: object) -> None:
+        self.audit = audit
+        super().__init__(sentence)
+
+
+class CopyDiffers(CheckpointError):
+    """A tensor that should repeat another one holds other values."""
+
+    code = "copy-differs"
+
+    def __init__(self, copy: str, original: str, file: str) -> None:
+        self.copy, self.original, self.file = copy, original, file
+        super().__init__(
+            f"{copy} in {file} should repeat {original} and holds other values: "
+            "the model that wrote it did not tie them. Save it with the two tied, or as an untied model."
+        )
+
+
+class HeadNotFound(CheckpointError):
+    """A head was asked for that the checkpoint does not carry."""
+
+    code = "head-not-found"
+
+    def __init__(self, head: str, carried: Sequence[str]) -> None:
+        self.head, self.carried = head, tuple(carried)
+        there = ", ".join(repr(name) for name in carried) or "none"
+        super().__init__(
+            f"The checkpoint carries no head {head!r}; it carries {there}. Use head='none' for the model alone."
+        )
+
+
+class CannotShard(ModelCenterError):
+    """A parameter does not split evenly over the ranks."""
+
+    code = "cannot-shard"
+
+    def __init__(self, parameter: str, units: int, world: int) -> None:
+        self.parameter, self.units, self.world = parameter, units, world
+        super().__init__(
+            f"{parameter} has {units} units that stay together (groups of heads or blocks of rows) and cannot be "
+            f"split over {world} ranks: use a number of ranks that divides {units}."
+        )
+
+
 # --- the hub's registry
 
 
@@ -78,9 +136,11 @@ class RepositoryNotFound(NotFound):
 
     code = "repository-not-found"
 
-    def __init__(self, repository: str) -> None:
-        self.repository = repository
-        super().__init__(f"Repository {repository} does not exist here, or is private and not yours to read.")
+    def __init__(self, repository: str, place: str = "here") -> None:
+        self.repository, self.place = repository, place
+        super().__init__(
+            f"Repository {repository} does not exist {place}, or is private and not yours to read."
+        )
 
 
 class RevisionNotFound(NotFound):
@@ -175,6 +235,18 @@ class Invalid(ModelCenterError):
     code = "invalid"
 
 
+class TooLarge(ModelCenterError):
+    """More bytes than are taken on this way: says the limit and the other way."""
+
+    code = "too-large"
+
+
+class NotSupported(ModelCenterError):
+    """A part of the protocol that this hub does not speak; refused rather than half done."""
+
+    code = "not-supported"
+
+
 # --- the hub from outside: what a client is told
 
 
@@ -191,8 +263,8 @@ class EndpointMissing(HubError):
 
     def __init__(self) -> None:
         super().__init__(
-            "No hub is configured. Pass endpoint=… (--endpoint on the command line), set MODELCENTER_ENDPOINT or "
-            "HF_ENDPOINT, or run `modelcenter login --endpoint http://HOST:PORT`."
+            "No hub is configured. Pass endpoint=… (--endpoint on the command line), set MODELCENTER_ENDPOINT "
+            "or HF_ENDPOINT, or run `modelcenter login --endpoint http://HOST:PORT`."
         )
 
 
@@ -226,7 +298,7 @@ class NotCached(HubError):
     def __init__(self, repository: str, revision: str, folder: object) -> None:
         self.repository, self.revision, self.folder = repository, revision, folder
         super().__init__(
-            f"{repository} at {revision} is not (or not whole) in {folder}. Load it once with the hub in reach."
+            f"{repository} at {revision} is not, or not whole, in {folder}: load it once with the hub in reach."
         )
 
 
