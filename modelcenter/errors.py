@@ -122,6 +122,28 @@ class CannotShard(ModelCenterError):
         )
 
 
+class IndexContradiction(CheckpointDamaged):
+    """An index and its shards disagree on which tensors there are."""
+
+    code = "checkpoint-index"
+
+    def __init__(
+        self, file: str, problem: str, missing: Sequence[str] = (), unexpected: Sequence[str] = ()
+    ) -> None:
+        self.missing, self.unexpected = tuple(missing), tuple(unexpected)
+        super().__init__(file, problem)
+
+
+class CheckpointUnsupported(CheckpointError):
+    """A file is sound and harmless, and of a kind that is not read here."""
+
+    code = "checkpoint-unsupported"
+
+    def __init__(self, file: str, found: str, instead: str) -> None:
+        self.file, self.found = file, found
+        super().__init__(f"{file} {found}, which is not read here: {instead}.")
+
+
 # --- the hub's registry
 
 
@@ -263,8 +285,8 @@ class EndpointMissing(HubError):
 
     def __init__(self) -> None:
         super().__init__(
-            "No hub is configured. Pass endpoint=… (--endpoint on the command line), set MODELCENTER_ENDPOINT "
-            "or HF_ENDPOINT, or run `modelcenter login --endpoint http://HOST:PORT`."
+            "No hub is configured. Pass endpoint=… (--endpoint on the command line), set "
+            "MODELCENTER_ENDPOINT or HF_ENDPOINT, or run `modelcenter login --endpoint http://HOST:PORT`."
         )
 
 
@@ -298,7 +320,7 @@ class NotCached(HubError):
     def __init__(self, repository: str, revision: str, folder: object) -> None:
         self.repository, self.revision, self.folder = repository, revision, folder
         super().__init__(
-            f"{repository} at {revision} is not, or not whole, in {folder}: load it once with the hub in reach."
+            f"{repository} at {revision} is not whole in {folder}: load it once with the hub in reach."
         )
 
 

@@ -1,0 +1,109 @@
+"""A hub in one hand: what people and scripts do with it from outside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelcenter.client import logins
+from modelcenter.client.remote import RemoteFiles
+from modelcenter.client.telling import get, told
+from modelcenter.client.upload import Progress, Uploaded, chosen, upload
+from modelcenter.errors import NotAuthenticated
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+
+class Hub:
+    """A hub and who asks it; both found as `client.endpoint` and `client.token` say when not given."""
+
+    def __init__(self, endpoint: str | None = None, token: str | None = None) -> None:
+        self.endpoint = logins.endpoint(endpoint)
+        self.token = logins.token(token, self.endpoint)
+
+    @cached_property
+    def api(self) -> HfApi:
+        """huggingface_hub's view of the hub, for all that is not here."""
+        from huggingface_hub import HfApi
+
+        # False: without a token of this hub's, huggingface_hub shall not send one of another's.
+        return HfApi(endpoint=self.endpoint, token=self.token or False, library_name="modelcenter")
+
+    def whoami(self) -> dict[str, Any]:
+        """The account of the token: `name`, `fullname`, `orgs`, `auth`. Raises NotAuthenticated."""
+        if self.token is None:
+            raise NotAuthenticated(
+                f"Nobody is logged in to {self.endpoint}. "
+                f"Log in with `modelcenter login --endpoint {self.endpoint}`, or set MODELCENTER_TOKEN."
+            )
+        with told(self.endpoint):
+            return self.api.whoami()
+
+    def info(self, name: str, revision: str | None = None) -> dict[str, Any]:
+        """What the hub knows of a model: facts, verdict, card, files with their sizes."""
+        path = f"/api/models/{name}" + (f"/revision/{quoted(revision)}" if revision else "")
+        answer = self.get(path, {"blobs": "true"}, name, revision)
+        assert isinstance(answer, dict)
+        return answer
+
+    def get(
+        self, path: str, query: Mapping[str, str | list[str]], name: str = "", revision: str | None = None
+    ) -> object:
+        """The JSON at `path`."""
+        with told(self.endpoint, name, revision):
+            answer: object = get(f"{self.endpoint}{path}", self.token, query=query).json()
+        return answer
+
+    def files(self, name: str, revision: str | None = None) -> RemoteFiles:
+        """The files of a revision, read in ranges."""
+        return RemoteFiles(name, revision, self.endpoint, self.token)
+
+    def upload(
+        self,
+        path: str | os.PathLike[str],
+        name: str,
+        *,
+        revision: str = "main",
+        message: str | None = None,
+        private: bool = False,
+        include: Collection[str] = (),
+        exclude: Collection[str] = (),
+        progress: Progress = lambda stage, path, count: None,
+    ) -> Uploaded:
+        """Commit a folder's files, or one file; repository and branch are created when missing."""
+        files = chosen(Path(path), include, exclude)
+        return upload(
+            self.api, files, name, revision=revision, message=message, private=private, progress=progress
+        )
+
+    def download(
+        self,
+        name: str,
+        *,
+        revision: str | None = None,
+        to: str | os.PathLike[str] | None = None,
+        include: Collection[str] = (),
+        exclude: Collection[str] = (),
+    ) -> Path:
+        """The folder with the files of a revision: `to`, else the cache. What is there is not sent again."""
+        with told(self.endpoint, name, revision):
+            folder: str = self.api.snapshot_download(
+                name,
+                revision=revision,
+                cache_dir=logins.cache_folder(self.endpoint),
+                local_dir=None if to is None else Path(to),
+                allow_patterns=list(include) or None,
+                ignore_patterns=list(exclude) or None,
+            )
+        return Path(folder)
+
+
+def quoted(revision: str) -> str:
+    """A revision as one segment of an address."""
+    from urllib.parse import quote
+
+    return quote(revision, safe="")

@@ -1,0 +1,193 @@
+"""A model's name to a folder with its files: a local one as it is, else what a loader needs from the hub.
+
+What is fetched, in two steps, because the second is known from the first:
+
+    config.json, generation_config.json, tokenizer files, 1_Pooling/config.json, *.index.json, …    small
+    the weights in one format: safetensors where there are any, else pickles                         large
+
+Never the same weights in three formats, no images, no ONNX, no training state.
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelcenter.checkpoint.files import LocalFiles
+from modelcenter.checkpoint.index import read_index
+from modelcenter.checkpoint.source import CANDIDATES
+from modelcenter.client import logins
+from modelcenter.client.telling import told
+from modelcenter.errors import CheckpointNotFound, Invalid, NotCached
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi, ResolvedRevision
+
+logger = logging.getLogger(__name__)
+
+# What says how the model is built and how its text is cut; none of it is large.
+SMALL = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab*.json",
+    "vocab*.txt",
+    "merges.txt",
+    "*.tiktoken",
+    "spiece.model",
+    "tokenizer*.model",
+    "sentencepiece*.model",
+    "*.spm.model",
+    "chat_template*",
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "[0-9]*_*/config.json",  # the pooling and dense layers of sentence-transformers
+    "*.index.json",
+)
+
+
+def is_local(name: str | os.PathLike[str]) -> bool:
+    """Whether `name` is a folder here rather than a name on the hub."""
+    if not isinstance(name, str):
+        return True
+    return (
+        name in (".", "..", "~")
+        or name.startswith(("./", "../", "/", "~/"))
+        or (Path(name) / "config.json").is_file()
+    )
+
+
+def locate(
+    name: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    endpoint: str | None = None,
+    token: str | None = None,
+    local_files_only: bool = False,
+) -> Path:
+    """The folder with the files of `name` that a loader needs.
+
+    `./x`, `/x` or a folder with a config.json is local; anything else is a name on the hub, whose files come
+    into a cache folder per hub. With `local_files_only` nothing is asked of the hub. Raises EndpointMissing,
+    HubUnreachable, RepositoryNotFound, RevisionNotFound, NotCached.
+    """
+    if is_local(name):
+        folder = Path(name).expanduser()
+        if not folder.is_dir():
+            raise Invalid(f"{name} is no folder. A model on the hub is named OWNER/NAME.")
+        if revision is not None:
+            raise Invalid(f"{name} is a folder and has no revision {revision}; only models on a hub have.")
+        return folder
+    place = logins.endpoint(endpoint)
+    with told(place, str(name), revision):
+        return Snapshot.at(str(name), revision, place, logins.token(token, place), local_files_only).folder()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A commit of a hub's model in the cache, whole or on its way."""
+
+    api: HfApi
+    name: str
+    commit: ResolvedRevision
+    cache: Path | None
+    local_files_only: bool
+
+    @classmethod
+    def at(
+        cls, name: str, revision: str | None, endpoint: str, token: str | None, local_files_only: bool
+    ) -> Snapshot:
+        """The commit that `revision` is now; with the hub out of reach the one seen last, and a warning."""
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import RevisionResolutionError
+
+        # False: without a token of this hub's, huggingface_hub shall not send one of another's.
+        api = HfApi(endpoint=endpoint, token=token or False, library_name="modelcenter")
+        cache = logins.cache_folder(endpoint)
+        try:
+            commit = api.resolve_revision(
+                name, revision=revision, cache_dir=cache, local_files_only=local_files_only
+            )
+        except RevisionResolutionError as error:
+            if error.__cause__ is None:
+                raise NotCached(name, revision or "main", cache or "the shared cache") from error
+            raise
+        return cls(api, name, commit, cache, local_files_only)
+
+    def folder(self) -> Path:
+        """The snapshot's folder, once all that a loader needs is in it."""
+        names = self.names() or self.names(self.take(SMALL))
+        small = [name for name in names if any(fnmatch(name, pattern) for pattern in SMALL)]
+        if not small:
+            raise CheckpointNotFound(self.name, ["config.json"])
+        folder = self.cached(small) or self.take([glob.escape(name) for name in small])
+        needed = [*small, *weights(folder, names)]
+        return self.cached(needed) or self.take([glob.escape(name) for name in needed])
+
+    def names(self, folder: Path | None = None) -> Collection[str]:
+        """The commit's files as the cache knows them; without a listing those in `folder`, else none."""
+        from huggingface_hub import get_cached_repo_tree
+        from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+        try:
+            entries = get_cached_repo_tree(self.name, revision=self.commit, cache_dir=self.cache)
+        except CachedRepoTreeNotFoundError:
+            return LocalFiles(folder).names() if folder else ()
+        return [entry.path for entry in entries]
+
+    def cached(self, names: Collection[str]) -> Path | None:
+        """The snapshot's folder when all of `names` are in it."""
+        from huggingface_hub import try_to_load_from_cache
+
+        root = None
+        for name in names:
+            path = try_to_load_from_cache(
+                self.name, name, revision=self.commit.resolved, cache_dir=self.cache
+            )
+            if not isinstance(path, str):
+                return None
+            root = Path(path.removesuffix(name))
+        return root
+
+    def take(self, patterns: Collection[str]) -> Path:
+        """The snapshot's folder with the files that match, fetched where they are missing."""
+        from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
+
+        logger.info("Taking %s of %s at %s", ", ".join(patterns), self.name, self.commit.resolved)
+        try:
+            return Path(
+                self.api.snapshot_download(
+                    self.name,
+                    revision=self.commit,
+                    cache_dir=self.cache,
+                    allow_patterns=list(patterns),
+                    local_files_only=self.local_files_only,
+                )
+            )
+        except (IncompleteSnapshotError, LocalEntryNotFoundError) as error:
+            if self.local_files_only:
+                raise NotCached(self.name, str(self.commit), self.cache or "the shared cache") from error
+            raise
+
+
+def weights(folder: Path, names: Collection[str]) -> list[str]:
+    """The weight files to take, of those that a commit has; its index files are in `folder` already.
+
+    A sharded checkpoint says in its index which files are its own: others that look alike are left.
+    """
+    for first, _ in CANDIDATES:
+        if first in names:
+            if not first.endswith(".index.json"):
+                return [first]
+            weight_map, _ = read_index(LocalFiles(folder), first)
+            return sorted({shard for shard in weight_map.values() if shard in names})
+    return []

@@ -1,0 +1,82 @@
+"""A revision's files on a hub, read in ranges: `modelcenter verify NAME` fetches headers, not weights."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from urllib.parse import quote
+
+from modelcenter.client import logins
+from modelcenter.client.telling import get, told
+from modelcenter.errors import CheckpointDamaged, EntryNotFound
+
+
+def remote_files(
+    name: str, revision: str | None = None, endpoint: str | None = None, token: str | None = None
+) -> RemoteFiles:
+    """The files of `name` at one commit. Raises RepositoryNotFound, RevisionNotFound, HubError."""
+    place = logins.endpoint(endpoint)
+    return RemoteFiles(name, revision, place, logins.token(token, place))
+
+
+class RemoteFiles:
+    """`checkpoint.source.Files` over HTTP: one listing, then a Range request for each read.
+
+    The revision is resolved once, so that all reads see one commit while the branch may move on.
+    """
+
+    def __init__(self, name: str, revision: str | None, endpoint: str, token: str | None) -> None:
+        self.name, self.revision, self.endpoint = name, revision or "main", endpoint
+        self.token = token
+
+    def __repr__(self) -> str:
+        return f"{self.name} on {self.endpoint}"
+
+    def names(self) -> Collection[str]:
+        """All paths, '/'-separated."""
+        return self._sizes.keys()
+
+    def size(self, name: str) -> int:
+        """The file's length in bytes."""
+        try:
+            return self._sizes[name]
+        except KeyError:
+            raise EntryNotFound(self.name, self.revision, name, self.commit) from None
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
+        """The bytes `start:stop` of the file; fewer where it ends before."""
+        stop = min(self.size(name), self.size(name) if stop is None else stop)
+        if start >= stop:
+            return b""
+        address = f"{self.endpoint}/{self.name}/resolve/{self.commit}/{quote(name)}"
+        # Compressed, the range would be one of the compressed bytes.
+        headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
+        with told(self.endpoint, self.name, self.revision):
+            response = get(address, self.token, headers=headers)
+            content = response.content
+        if response.status_code != 206:  # a server or proxy that knows no ranges sends the whole file
+            content = content[start:stop]
+        if len(content) != stop - start:
+            raise CheckpointDamaged(
+                name, f"{self.endpoint} sent {len(content)} of the {stop - start} bytes asked for"
+            )
+        return content
+
+    @property
+    def commit(self) -> str:
+        """The commit that the revision was when it was first looked at."""
+        return self._listing[0]
+
+    @property
+    def _sizes(self) -> Mapping[str, int]:
+        return self._listing[1]
+
+    @cached_property
+    def _listing(self) -> tuple[str, Mapping[str, int]]:
+        from huggingface_hub import HfApi
+
+        api = HfApi(endpoint=self.endpoint, token=self.token or False, library_name="modelcenter")
+        with told(self.endpoint, self.name, self.revision):
+            info = api.model_info(self.name, revision=self.revision, files_metadata=True)
+        assert info.sha is not None, "a repository has at least its initial commit"
+        return info.sha, {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}

@@ -1,0 +1,99 @@
+"""What goes over the wire, and its errors: those of huggingface_hub and of the network, told as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from modelcenter import __version__
+from modelcenter.errors import (
+    AccessDenied,
+    EntryNotFound,
+    HubRefused,
+    HubUnreachable,
+    Invalid,
+    ModelCenterError,
+    NotAuthenticated,
+    RepositoryNotFound,
+    RevisionNotFound,
+)
+
+if TYPE_CHECKING:
+    import httpx2
+    from huggingface_hub.errors import HfHubHTTPError
+
+
+def get(
+    address: str,
+    token: str | None,
+    *,
+    query: Mapping[str, str | list[str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> httpx2.Response:
+    """The answer to a GET, over huggingface_hub's connections. Raises its errors: call it inside `told`."""
+    from huggingface_hub import get_session, hf_raise_for_status
+
+    sent = {"User-Agent": f"modelcenter/{__version__}", **(headers or {})}
+    if token:
+        sent["Authorization"] = f"Bearer {token}"
+    response = get_session().get(address, params=query, headers=sent, follow_redirects=True)
+    hf_raise_for_status(response)
+    return response
+
+
+@contextmanager
+def told(endpoint: str, repository: str = "", revision: str | None = None) -> Iterator[None]:
+    """Raises what goes wrong inside as a ModelCenterError that names hub, repository and revision."""
+    try:
+        yield
+    except ModelCenterError:
+        raise
+    except Exception as error:
+        ours = translated(error, endpoint, repository, revision or "main")
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def translated(
+    error: BaseException, endpoint: str, repository: str, revision: str
+) -> ModelCenterError | None:
+    """Our error for theirs; None for what is neither the hub's nor the network's doing."""
+    import httpx2
+    from huggingface_hub import errors as theirs
+
+    if isinstance(error, theirs.RevisionNotFoundError):
+        return RevisionNotFound(repository, revision)
+    if isinstance(error, theirs.GatedRepoError):
+        return AccessDenied(f"{repository} is gated on {endpoint}: ask its owner for access.")
+    if isinstance(error, theirs.RepositoryNotFoundError):
+        return RepositoryNotFound(repository, f"on {endpoint}")
+    if isinstance(error, theirs.RemoteEntryNotFoundError):
+        return EntryNotFound(repository, revision, error.request.url.path.rpartition("/")[2])
+    if isinstance(error, theirs.HfHubHTTPError):
+        return refusal(error, endpoint)
+    if isinstance(error, theirs.HFValidationError):
+        return Invalid(str(error))
+    if isinstance(error, (httpx2.TransportError, theirs.OfflineModeIsEnabled)):
+        return HubUnreachable(endpoint, str(error) or type(error).__name__)
+    if error.__cause__ is not None and isinstance(
+        error, (RuntimeError, theirs.LocalEntryNotFoundError, theirs.RevisionResolutionError)
+    ):
+        # huggingface_hub wraps what happened while it sent a file or looked one up; the reason is underneath.
+        return translated(error.__cause__, endpoint, repository, revision)
+    return None
+
+
+def refusal(error: HfHubHTTPError, endpoint: str) -> ModelCenterError:
+    """The hub's own sentence, with what to do where that is known."""
+    status = error.response.status_code
+    sentence = error.server_message or str(error).splitlines()[0]
+    if status == 401:
+        return NotAuthenticated(
+            f"{endpoint} does not know this token: {sentence.rstrip('.')}. "
+            f"Log in with `modelcenter login --endpoint {endpoint}`."
+        )
+    if status == 403:
+        return AccessDenied(f"{endpoint} refused: {sentence.rstrip('.')}.")
+    return HubRefused(endpoint, status, sentence)
