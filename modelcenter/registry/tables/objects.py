@@ -1,0 +1,66 @@
+"""Git objects and the files they name, each of one repository; only blobs in the store are shared."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from modelcenter.registry.tables.base import OID, SHA256, Base, now
+
+ObjectKind = Literal["tree", "commit", "tag"]
+
+
+class GitObject(Base):
+    """The raw bytes (without Git's header) of a tree, commit or annotated tag."""
+
+    __tablename__ = "git_objects"
+    __table_args__ = (CheckConstraint("kind IN ('tree', 'commit', 'tag')", name="kind"),)
+
+    repository_id: Mapped[int] = mapped_column(
+        ForeignKey("repositories.id", ondelete="CASCADE"), primary_key=True
+    )
+    oid: Mapped[str] = mapped_column(String(OID), primary_key=True)
+    kind: Mapped[ObjectKind] = mapped_column(String(8))
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class File(Base):
+    """What a Git blob id in this repository's trees stands for.
+
+    A large file's Git blob is its LFS pointer: `oid` is the pointer's id, sha256 and size are the content's.
+    """
+
+    __tablename__ = "files"
+    __table_args__ = (CheckConstraint("size >= 0", name="size"), Index(None, "sha256"))
+
+    repository_id: Mapped[int] = mapped_column(
+        ForeignKey("repositories.id", ondelete="CASCADE"), primary_key=True
+    )
+    oid: Mapped[str] = mapped_column(String(OID), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(SHA256))
+    size: Mapped[int] = mapped_column(BigInteger)
+    is_lfs: Mapped[bool] = mapped_column(default=False)
+
+
+class LargeFile(Base):
+    """A blob that this repository may refer to as a large file: the right to read it here.
+
+    Written when the bytes have arrived here, before any commit names them. One that no commit names is the
+    lease of an unfinished upload and keeps its blob until it ages out.
+    """
+
+    __tablename__ = "large_files"
+    __table_args__ = (CheckConstraint("size >= 0", name="size"), Index(None, "sha256"))
+
+    repository_id: Mapped[int] = mapped_column(
+        ForeignKey("repositories.id", ondelete="CASCADE"), primary_key=True
+    )
+    sha256: Mapped[str] = mapped_column(String(SHA256), primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    uploaded_by_id: Mapped[int | None] = mapped_column(
+        ForeignKey("accounts.id", ondelete="SET NULL"), index=True
+    )
+    created_at: Mapped[datetime] = mapped_column(default=now)
