@@ -1,0 +1,459 @@
+"""Checkpoints of torch.save, read without torch, through a reader that runs nothing.
+
+Two containers: zip (torch 1.6 and later) and the legacy sequence of pickles before it.
+
+Source: torch/serialization.py `_save`, `_legacy_save`, `_legacy_load`; torch/_utils.py `_rebuild_tensor*`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO, Any, cast
+
+from modelcenter.checkpoint.files import Files, Window
+from modelcenter.checkpoint.header import BITS, SAFETENSORS_NAMES, FileHeader, TensorInfo, row_major
+from modelcenter.checkpoint.stack_machine import Call, Global, Other, StackMachine
+from modelcenter.errors import CheckpointDamaged, CheckpointError, CheckpointUnsupported, listed
+
+MAX_PICKLE_BYTES = 64 << 20  # the names, shapes and numbers; a 100,000-tensor checkpoint has 10 MB
+MAX_DIMENSIONS = 64
+# What zipfile lets out for archives it cannot make sense of; OSErrors of the files themselves pass.
+ZIP_ERRORS = (
+    zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError, OverflowError,
+    EOFError, KeyError, IndexError,
+)  # fmt: skip
+ZIP_MAGIC = b"PK\x03\x04"
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+LEGACY_PROTOCOL = 1001
+WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
+MAX_WRAPPERS = 3
+
+STORAGES = {
+    "FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16", "DoubleStorage": "F64",
+    "LongStorage": "I64", "IntStorage": "I32", "ShortStorage": "I16", "CharStorage": "I8",
+    "ByteStorage": "U8", "BoolStorage": "BOOL", "ComplexFloatStorage": "C64", "UntypedStorage": "U8",
+}  # fmt: skip
+OTHER_STORAGES = (
+    "ComplexDoubleStorage", "QInt8Storage", "QUInt8Storage", "QInt32Storage", "QUInt4x2Storage",
+    "QUInt2x4Storage",
+)  # fmt: skip
+TENSORS = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3")
+OTHER_TENSORS = (
+    "_rebuild_qtensor", "_rebuild_sparse_tensor", "_rebuild_meta_tensor_no_storage", "_rebuild_nested_tensor",
+    "_rebuild_wrapper_subclass", "_rebuild_device_tensor_from_numpy",
+    "_rebuild_device_tensor_from_cpu_tensor",
+)  # fmt: skip
+PARAMETERS = ("_rebuild_parameter", "_rebuild_parameter_with_state")
+SCHEMES = (
+    "per_tensor_affine", "per_tensor_symmetric", "per_channel_affine", "per_channel_symmetric",
+    "per_channel_affine_float_qparams",
+)  # fmt: skip
+OTHER_DTYPES = ("complex128", "complex32", "qint8", "quint8", "qint32", "quint4x2", "quint2x4")
+
+# Every name a checkpoint may contain; torch.load(weights_only=True) takes each of them too. None is imported.
+ALLOWED = frozenset(
+    {("collections", "OrderedDict"), ("collections", "Counter"), ("_codecs", "encode")}
+    | {("builtins", name) for name in ("set", "bytearray", "complex")}
+    | {("torch", name) for name in (*STORAGES, *OTHER_STORAGES, "Size", "Tensor", "device")}
+    | {("torch.cuda", name) for name in (*STORAGES, *OTHER_STORAGES)}
+    | {("torch.storage", "UntypedStorage"), ("torch.storage", "TypedStorage")}
+    | {("torch", name) for name in (*SAFETENSORS_NAMES, *OTHER_DTYPES, *SCHEMES)}
+    | {("torch._utils", name) for name in (*TENSORS, *OTHER_TENSORS, *PARAMETERS)}
+    | {("torch._tensor", "_rebuild_from_type_v2")}
+    | {("torch.nn.parameter", "Parameter"), ("torch.serialization", "_get_layout")}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A run of elements that tensors are cut from. offset: where a view of another storage begins."""
+
+    key: str
+    dtype: str
+    numel: int
+    offset: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the file must hold for it, seen from the storage's beginning."""
+        return (self.offset + self.numel) * BITS[self.dtype] // 8
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor as the pickle describes it: a window on a storage. Offset and stride count elements."""
+
+    storage: Storage
+    dtype: str
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    @property
+    def stop(self) -> int:
+        """The element after its last one, in its storage."""
+        if 0 in self.shape:
+            return self.offset
+        steps = zip(self.shape, self.stride, strict=True)
+        return self.offset + sum((length - 1) * step for length, step in steps) + 1
+
+
+def read_file_header(files: Files, name: str) -> FileHeader:
+    """The header of the torch.save file `name`. Raises CheckpointDamaged, -Unsafe, -Unsupported."""
+    start = files.read(name, 0, 16)
+    if start.startswith(ZIP_MAGIC):
+        return _read_zip(files, name)
+    if start.startswith(b"\x80") and LEGACY_MAGIC.to_bytes(10, "little") in start:
+        return _read_legacy(files, name)
+    raise CheckpointDamaged(
+        name, f"it begins with {start[:8]!r}, neither a zip archive nor a legacy torch.save file"
+    )
+
+
+# --- the two containers
+
+
+def _read_zip(files: Files, name: str) -> FileHeader:
+    size = files.size(name)
+    try:
+        with zipfile.ZipFile(cast("IO[bytes]", _Seekable(files, name))) as archive:
+            return _read_archive(files, name, archive)
+    except CheckpointError:
+        raise
+    except ZIP_ERRORS as error:
+        raise CheckpointDamaged(
+            name, f"it is a zip archive of {size} bytes whose directory, at its end, cannot be read ({error}): "
+            "the file may have been cut short. Fetch it again"
+        ) from error  # fmt: skip
+
+
+def _read_archive(files: Files, name: str, archive: zipfile.ZipFile) -> FileHeader:
+    entries = {entry.filename: entry for entry in archive.infolist()}
+    pickles = [entry for entry in entries if entry.endswith("/data.pkl") and entry.count("/") == 1]
+    if len(pickles) != 1:
+        what = (
+            "is a TorchScript archive" if any("/code/" in entry for entry in entries) else "has no data.pkl"
+        )
+        raise CheckpointUnsupported(name, what, "save the state dict with torch.save, or as safetensors")
+    folder = pickles[0].removesuffix("data.pkl")
+    if f"{folder}constants.pkl" in entries:
+        raise CheckpointUnsupported(name, "is a TorchScript archive", "save its state dict instead")
+    byteorder = entries.get(f"{folder}byteorder")
+    if byteorder is not None and byteorder.file_size < 16 and archive.read(byteorder) != b"little":
+        raise CheckpointUnsupported(name, "is big-endian", "save it on a little-endian machine")
+    with archive.open(pickles[0]) as stream:
+        content = stream.read(MAX_PICKLE_BYTES + 1)
+    if len(content) > MAX_PICKLE_BYTES:
+        raise CheckpointDamaged(name, f"its data.pkl is larger than {MAX_PICKLE_BYTES} bytes")
+    root = _interpret(Window(_Content(content, name), name), is_legacy=False)
+    ends = sorted([*(entry.header_offset for entry in entries.values()), archive.start_dir])
+    following = dict(itertools.pairwise(ends))
+    ranges: dict[str, tuple[int, int]] = {}
+    mappable = True
+    for entry in entries.values():
+        if entry.filename.startswith(f"{folder}data/"):
+            mappable = mappable and entry.compress_type == zipfile.ZIP_STORED
+            ranges[entry.filename.removeprefix(f"{folder}data/")] = _located(
+                entry, following[entry.header_offset]
+            )
+    sizes = {key: entries[f"{folder}data/{key}"].file_size for key in ranges}
+    return _header(name, files.size(name), root, sizes, ranges, mappable)
+
+
+def _located(entry: zipfile.ZipInfo, following: int) -> tuple[int, int]:
+    """The range of a stored entry's bytes, without reading the entry's own header.
+
+    Torch aligns data to 64 bytes, and between the data and the next entry is nothing, or a descriptor of 16
+    or 24 bytes.
+    """
+    if entry.compress_type != zipfile.ZIP_STORED:
+        return -1, -1
+    for trailer in (16, 24) if entry.flag_bits & 8 else (0,):
+        start = following - trailer - entry.file_size
+        if start >= entry.header_offset + 30 + len(entry.filename) and (trailer == 0 or start % 64 == 0):
+            return start, start + entry.file_size
+    return -1, -1
+
+
+def _read_legacy(files: Files, name: str) -> FileHeader:
+    """Pickles of magic, protocol, machine, object and storage keys; then each storage's length and bytes."""
+    size = files.size(name)
+    stream = Window(files, name, 0, MAX_PICKLE_BYTES)
+
+    def value() -> Any:
+        return _interpret(stream, is_legacy=True)
+
+    magic, protocol, machine = value(), value(), value()
+    if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL:
+        raise CheckpointUnsupported(
+            name, f"is of torch.save's protocol {str(protocol)[:20]}", "save it again"
+        )
+    if isinstance(machine, dict) and machine.get("little_endian") is False:
+        raise CheckpointUnsupported(name, "is big-endian", "save it on a little-endian machine")
+    storages: dict[str, Storage] = {}
+    root = _interpret(stream, is_legacy=True, storages=storages)
+    keys = value()
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise CheckpointDamaged(name, "its list of storages is not a list of names")
+    sizes: dict[str, int] = {}
+    ranges: dict[str, tuple[int, int]] = {}
+    position = stream.tell()
+    for key in keys:
+        storage = storages.get(key)
+        if storage is None:
+            raise CheckpointDamaged(name, f"its list of storages names {key[:40]}, which no tensor uses")
+        start = position + 8  # the length, in elements, precedes the data
+        sizes[key] = min(storage.size_bytes, max(0, size - start))
+        ranges[key] = start, start + storage.size_bytes
+        position = start + storage.size_bytes
+    return _header(name, size, root, sizes, ranges, mappable=False)
+
+
+# --- the pickle
+
+
+def _interpret(stream: Window, *, is_legacy: bool, storages: dict[str, Storage] | None = None) -> Any:
+    """The value of the pickle at `stream`, with `Tensor`s in it; its storages are kept in `storages`."""
+    storages = {} if storages is None else storages
+
+    def persistent(identifier: Any) -> Storage:
+        storage = _storage(stream.name, identifier)
+        known = storages.setdefault(storage.key, storage)
+        if storage.size_bytes > known.size_bytes:
+            storages[storage.key] = storage
+        return storage
+
+    machine = StackMachine(stream, ALLOWED, _reduced, persistent)
+    value = machine.load()
+    if machine.foreign:
+        raise CheckpointUnsupported(
+            stream.name, f"is pickled with {listed(machine.foreign)}, more than torch.load(weights_only=True) takes",
+            "save it with torch.save's default protocol, or as safetensors"
+        )  # fmt: skip
+    return value
+
+
+def _storage(file: str, identifier: Any) -> Storage:
+    """Made from ("storage", type, key, device, numel[, view]); a legacy view: None or (key, offset, numel)."""
+    match identifier:
+        case ("storage", Global(name=kind), str(key), str(), int(numel), *view) if (
+            numel >= 0 and len(view) <= 1
+        ):
+            if kind not in STORAGES:
+                raise CheckpointUnsupported(file, f"has tensors of {kind}", "save them as a plain dtype")
+            match view:
+                case [] | [None]:
+                    return Storage(key, STORAGES[kind], numel)
+                case [(str(), int(offset), int(length))] if offset >= 0 and 0 <= length <= numel - offset:
+                    return Storage(key, STORAGES[kind], length, offset)
+    raise CheckpointDamaged(file, "its pickle refers to data by something that is not a storage")
+
+
+def _reduced(call: Call) -> Any:
+    """What a call would give, as far as it is a tensor or a table; `ValueError`s are the pickle's damage."""
+    name, arguments = call.function.name, call.arguments
+    if name in TENSORS:
+        return _tensor(name, arguments)
+    if name in PARAMETERS and arguments and isinstance(arguments[0], Tensor):
+        return arguments[0]
+    if name == "_rebuild_from_type_v2":  # a tensor with attributes: (function, type, arguments, state)
+        match arguments:
+            case (Global() as function, _, tuple() as inner, _):
+                return (
+                    _reduced(Call(function, inner)) if function.name != name else Other("tensor of tensors")
+                )
+    if name == "OrderedDict":
+        return _table(arguments)
+    if name == "Size" and len(arguments) == 1 and isinstance(arguments[0], (tuple, list)):
+        return tuple(arguments[0][: MAX_DIMENSIONS + 1])
+    return Other(name.removeprefix("_rebuild_").replace("qtensor", "quantised tensor").replace("_", " "))
+
+
+def _table(arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """An OrderedDict, as protocol 2 makes it (empty, then filled) or as older Pythons did (of pairs)."""
+    match arguments:
+        case ():
+            return {}
+        case ([],):
+            return {}
+    raise ValueError("an OrderedDict is made of something other than its items")
+
+
+def _tensor(name: str, arguments: tuple[Any, ...]) -> Tensor:
+    match arguments:
+        case (Storage() as storage, int(offset), tuple() | list() as size, tuple() | list() as stride, *more):
+            pass
+        case _:
+            raise ValueError("a tensor is not made of a storage, an offset, a size and a stride")
+    if len(size) > MAX_DIMENSIONS or len(size) != len(stride):
+        raise ValueError(f"a tensor has {len(size)} lengths and {len(stride)} strides")
+    if not all(type(n) is int and 0 <= n < 1 << 63 for n in (offset, *size, *stride)):
+        raise ValueError("an offset, length or stride of a tensor is not a whole number")
+    dtype = storage.dtype
+    if name == "_rebuild_tensor_v3":
+        match more:
+            case [_, _, Global(module="torch", name=torch_name), *_] if torch_name in SAFETENSORS_NAMES:
+                dtype = SAFETENSORS_NAMES[torch_name]
+            case [_, _, Global() as other, *_]:
+                raise ValueError(f"a tensor has the dtype {other}, which is not read here")
+            case _:
+                raise ValueError("a tensor lacks its dtype")
+    shape = tuple(size)
+    if dtype == "F4":  # torch counts bytes of two, safetensors elements
+        shape, stride = (*shape[:-1], shape[-1] * 2) if shape else shape, row_major(shape)
+    return Tensor(storage, dtype, offset, shape, tuple(stride))
+
+
+# --- what it amounts to
+
+
+def _header(
+    file: str,
+    size: int,
+    root: Any,
+    sizes: Mapping[str, int],
+    ranges: Mapping[str, tuple[int, int]],
+    mappable: bool,
+) -> FileHeader:
+    """sizes: the bytes that are there of each storage; ranges: where they lie, or -1."""
+    table, wrapper = _state_dict(file, root)
+    tensors = {
+        name: _info(file, size, name, value, sizes, ranges)
+        for name, value in table.items()
+        if isinstance(value, Tensor)
+    }
+    others = {name: _kind(value) for name, value in table.items() if not isinstance(value, Tensor)}
+    return FileHeader(
+        name=file, size=size, tensors=tensors, others=others, wrapper=wrapper, mappable=mappable
+    )
+
+
+def _info(
+    file: str,
+    size: int,
+    name: str,
+    tensor: Tensor,
+    sizes: Mapping[str, int],
+    ranges: Mapping[str, tuple[int, int]],
+) -> TensorInfo:
+    storage, width = tensor.storage, BITS[tensor.dtype] / 8
+    described = f"{name} ({tensor.dtype} ({listed(tensor.shape)}))"
+    if storage.key not in sizes:
+        raise CheckpointDamaged(
+            file, f"the bytes of {described} are not in it: storage {storage.key[:40]} is absent"
+        )
+    if sizes[storage.key] < storage.size_bytes:
+        raise CheckpointDamaged(
+            file, f"it has {size} bytes, and of the {storage.size_bytes} that {described} needs "
+            f"{sizes[storage.key]}: the file was cut short. Fetch it again"
+        )  # fmt: skip
+    base = storage.offset * BITS[storage.dtype] // 8
+    first, last = int(tensor.offset * width), int(tensor.stop * width)
+    if last > storage.numel * BITS[storage.dtype] // 8:
+        raise CheckpointDamaged(
+            file, f"{described} reaches to byte {last} of its storage, which has "
+            f"{storage.numel * BITS[storage.dtype] // 8}"
+        )  # fmt: skip
+    at = ranges[storage.key][0]
+    is_known = at >= 0
+    return TensorInfo(
+        dtype=tensor.dtype, shape=tensor.shape, file=file,
+        start=at + base + first if is_known else -1, stop=at + base + last if is_known else -1,
+        stride=None if _is_row_major(tensor) else tensor.stride, storage=storage.key,
+    )  # fmt: skip
+
+
+def _is_row_major(tensor: Tensor) -> bool:
+    """Whether the elements follow each other; the stride of a dimension of one element says nothing."""
+    if 0 in tensor.shape or tensor.dtype == "F4":
+        return True
+    pairs = zip(tensor.shape, tensor.stride, row_major(tensor.shape), strict=True)
+    return all(length == 1 or stride == expected for length, stride, expected in pairs)
+
+
+def _state_dict(file: str, root: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The table that holds the tensors, and the keys that lead to it. Raises where there are two or none."""
+    wrapper: tuple[str, ...] = ()
+    table = root
+    while True:
+        if not isinstance(table, dict):
+            raise CheckpointUnsupported(
+                file, f"holds a {_kind(table)}", "save a state dict: names and tensors"
+            )
+        inner = [key for key in WRAPPERS if isinstance(table.get(key), dict)]
+        if _holds_tensors(table) or not inner or len(wrapper) == MAX_WRAPPERS:
+            inside = [key for key in inner if _holds_tensors(table[key])]
+            if inside and _holds_tensors(table):
+                raise CheckpointUnsupported(
+                    file, f"holds tensors both directly and under {listed(inside)}", "save one state dict"
+                )
+            return table, wrapper
+        full = [key for key in inner if _holds_tensors(table[key])] or inner
+        if len(full) > 1:
+            raise CheckpointUnsupported(file, f"holds several models: {listed(full)}", "save one state dict")
+        wrapper, table = (*wrapper, full[0]), table[full[0]]
+
+
+def _holds_tensors(table: dict[str, Any]) -> bool:
+    return any(isinstance(value, Tensor) for value in table.values())
+
+
+def _kind(value: object) -> str:
+    return value.kind if isinstance(value, Other) else type(value).__name__
+
+
+# --- readers
+
+
+class _Content:
+    """Bytes in memory as Files of one file."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        self.content, self.name = content, name
+
+    def names(self) -> list[str]:
+        return [self.name]
+
+    def size(self, name: str) -> int:
+        return len(self.content)
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
+        return self.content[start:stop]
+
+
+class _Seekable:
+    """A file of `files` as zipfile reads one, in blocks, so that a directory is few requests."""
+
+    BLOCK = 64 << 10
+
+    def __init__(self, files: Files, name: str) -> None:
+        self.files, self.name, self.size, self.position = files, name, files.size(name), 0
+        self._start, self._block = 0, b""
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        position = offset + (0, self.position, self.size)[whence]
+        if position < 0:
+            raise ValueError(f"it points to byte {position}")
+        self.position = position
+        return position
+
+    def tell(self) -> int:
+        return self.position
+
+    def read(self, count: int | None = -1) -> bytes:
+        stop = self.size if count is None or count < 0 else min(self.size, self.position + count)
+        if not (self._start <= self.position and stop <= self._start + len(self._block)):
+            # zipfile looks at the end first, and from there backwards.
+            self._start = max(0, min(self.position, self.size - self.BLOCK))
+            self._block = self.files.read(self.name, self._start, max(stop, self._start + self.BLOCK))
+        data = self._block[self.position - self._start : max(0, stop - self._start)]
+        self.position += len(data)
+        return data

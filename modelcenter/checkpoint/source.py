@@ -1,0 +1,99 @@
+"""A checkpoint at rest: its files, what they say, its tensors, read lazily. Knows files, not models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from modelcenter.checkpoint import pickle, safetensors
+from modelcenter.checkpoint.files import Files, LocalFiles
+from modelcenter.checkpoint.header import CheckpointHeader, FileHeader, Format, Header, TensorInfo
+from modelcenter.checkpoint.index import read_sharded
+from modelcenter.checkpoint.mapping import PickledTensors, SafetensorsTensors, Tensors
+from modelcenter.errors import CheckpointNotFound
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "Checkpoint", "CheckpointHeader", "FileHeader", "Files", "Header", "LocalFiles", "TensorInfo",
+    "open_checkpoint", "read_header",
+]  # fmt: skip
+
+CANDIDATES: tuple[tuple[str, Format], ...] = (
+    ("model.safetensors", "safetensors"),
+    ("model.safetensors.index.json", "safetensors"),
+    ("pytorch_model.bin", "pickle"),
+    ("pytorch_model.bin.index.json", "pickle"),
+    ("pytorch_model.pt", "pickle"),  # OpenBMB's, one file, never sharded
+)
+"""The files a checkpoint may begin with; the first that exists is taken, as transformers takes it too."""
+
+READERS: dict[Format, Callable[[Files, str], FileHeader]] = {
+    "safetensors": safetensors.read_file_header,
+    "pickle": pickle.read_file_header,
+}
+
+
+def read_header(files: Files) -> CheckpointHeader:
+    """What the checkpoint in `files` says of itself; no tensor is read, no torch imported.
+
+    Raises CheckpointNotFound, CheckpointDamaged where a file contradicts its header or its index,
+    CheckpointUnsafe where a pickle asks for more than tensors, CheckpointUnsupported.
+    """
+    names = set(files.names())
+    for name, kind in CANDIDATES:
+        if name not in names:
+            continue
+        if name.endswith(".index.json"):
+            return read_sharded(files, name, kind, READERS[kind])
+        part = READERS[kind](files, name)
+        return CheckpointHeader(format=kind, parts=(part,), metadata=part.metadata)
+    raise CheckpointNotFound(files, [name for name, _ in CANDIDATES])
+
+
+class Checkpoint:
+    """The checkpoint of a folder: its header, and its tensors as views of mapped files.
+
+    Views stay valid after `close`; it only lets go of what nobody holds any more.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.header = read_header(LocalFiles(self.folder))
+        opener = SafetensorsTensors if self.header.format == "safetensors" else PickledTensors
+        self._parts: dict[str, Tensors] = {
+            part.name: opener(self.folder / part.name, part) for part in self.header.parts
+        }
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """The tensor: a view without a copy, mapped privately, so that writing to it never reaches the file.
+
+        Copied only where its bytes are not aligned to its dtype, or where a pickle cannot be mapped.
+        Raises KeyError for a name that the header lacks.
+        """
+        return self._parts[self.header.tensors[name].file].tensor(name)
+
+    def prefetch(self, name: str) -> None:
+        """Asks the system to have the tensor's bytes in memory soon."""
+        self._parts[self.header.tensors[name].file].prefetch(name)
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        for part in self._parts.values():
+            part.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """The checkpoint in `folder`. Raises as `read_header` does."""
+    return Checkpoint(folder)
