@@ -24,8 +24,8 @@ MAX_PICKLE_BYTES = 64 << 20  # the names, shapes and numbers; a 100,000-tensor c
 MAX_DIMENSIONS = 64
 # What zipfile lets out for archives it cannot make sense of; OSErrors of the files themselves pass.
 ZIP_ERRORS = (
-    zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError, OverflowError,
-    EOFError, KeyError, IndexError,
+    zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError,
+    OverflowError, EOFError, KeyError, IndexError,
 )  # fmt: skip
 ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -127,8 +127,8 @@ def _read_zip(files: Files, name: str) -> FileHeader:
         raise
     except ZIP_ERRORS as error:
         raise CheckpointDamaged(
-            name, f"it is a zip archive of {size} bytes whose directory, at its end, cannot be read ({error}): "
-            "the file may have been cut short. Fetch it again"
+            name, f"it is a zip archive of {size} bytes whose directory, at its end, cannot be read "
+            f"({error}): the file may have been cut short. Fetch it again"
         ) from error  # fmt: skip
 
 
@@ -232,14 +232,14 @@ def _interpret(stream: Window, *, is_legacy: bool, storages: dict[str, Storage] 
     value = machine.load()
     if machine.foreign:
         raise CheckpointUnsupported(
-            stream.name, f"is pickled with {listed(machine.foreign)}, more than torch.load(weights_only=True) takes",
+            stream.name, f"is pickled with {listed(machine.foreign)}, which torch.load refuses",
             "save it with torch.save's default protocol, or as safetensors"
         )  # fmt: skip
     return value
 
 
 def _storage(file: str, identifier: Any) -> Storage:
-    """Made from ("storage", type, key, device, numel[, view]); a legacy view: None or (key, offset, numel)."""
+    """Made from ("storage", type, key, device, numel[, view]); view: None or (key, offset, numel)."""
     match identifier:
         case ("storage", Global(name=kind), str(key), str(), int(numel), *view) if (
             numel >= 0 and len(view) <= 1

@@ -96,8 +96,9 @@ def _tensor(file: str, name: str, entry: object, data: int) -> TensorInfo:
     bits = prod(shape) * BITS[dtype]
     if bits % 8 or bits // 8 != stop - start:
         raise CheckpointDamaged(
-            file, f"{name} is {dtype} {_spelled(shape)}, which takes {_bytes(bits)}; its range has {stop - start}"
-        )  # fmt: skip
+            file,
+            f"{name} is {dtype} {_spelled(shape)}, which takes {_bytes(bits)}; its range has {stop - start}",
+        )
     return TensorInfo(dtype=dtype, shape=tuple(shape), file=file, start=data + start, stop=data + stop)
 
 
