@@ -15,6 +15,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
+from modelcenter.checkpoint.files import LocalFiles
 from modelcenter.client.telling import told
 from modelcenter.errors import Invalid
 
@@ -60,6 +61,18 @@ def chosen(path: Path, include: Collection[str] = (), exclude: Collection[str] =
     if not found:
         raise Invalid(f"{path} holds no file to send.")
     return dict(sorted(found.items()))
+
+
+class ChosenFiles(LocalFiles):
+    """The files of a folder that are to be sent, as a checkpoint is read from them."""
+
+    def __init__(self, folder: Path, chosen: Collection[str]) -> None:
+        super().__init__(folder)
+        self.chosen = chosen
+
+    def names(self) -> Collection[str]:
+        """Every file that is to be sent."""
+        return self.chosen
 
 
 def upload(

@@ -1,0 +1,110 @@
+"""How commands speak: results on stdout, all else on stderr; tables for people, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+PIPED_WIDTH = 200  # columns of a table that nobody looks at: nothing of use is cut
+
+
+@cache
+def out() -> Console:
+    """The console of results."""
+    return _console(stderr=False)
+
+
+@cache
+def err() -> Console:
+    """The console of progress and remarks."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    # What people called their models is text, never markup.
+    return Console(
+        stderr=stderr,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        width=None if stream.isatty() else PIPED_WIDTH,
+        soft_wrap=False,
+    )
+
+
+def say(*lines: object) -> None:
+    """Lines of the result, as they are."""
+    for line in lines:
+        click.echo(line)
+
+
+def remark(line: str) -> None:
+    """A line about the work, on stderr."""
+    click.echo(line, err=True)
+
+
+def say_json(value: object) -> None:
+    """The result as JSON."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """An empty table; the columns in `right` hold numbers."""
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    for column in columns:
+        drawn.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return drawn
+
+
+def facts(rows: list[tuple[str, object]]) -> Table:
+    """Names and values, without those that are not known."""
+    drawn = Table.grid(padding=(0, 2))
+    drawn.add_column(style="bold")
+    drawn.add_column(overflow="fold")
+    for name, value in rows:
+        if value not in (None, "", (), [], {}):
+            drawn.add_row(name, str(value))
+    return drawn
+
+
+def size(count: float) -> str:
+    """Bytes as people say them: `90.9 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} TB"
+
+
+def amount(count: float | None) -> str:
+    """A number of parameters as people say it: `22.7M`."""
+    if count is None:
+        return ""
+    for unit in ("", "K", "M", "B"):
+        if count < 1000:
+            return f"{count:.0f}" if unit == "" else f"{count:.1f}{unit}"
+        count /= 1000
+    return f"{count:.2f}T"
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Imports of an optional part. Ends the command with how to install it when it is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("modelcenter", "hub_web"):
+            raise  # our own file is missing: no extra brings it
+        raise click.ClickException(
+            f"This needs {error.name}, which is not installed. Install it with: "
+            f"pip install 'modelcenter[{name}]'"
+        ) from error
