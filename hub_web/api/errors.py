@@ -1,0 +1,104 @@
+"""What clients are told when something cannot be done: status, X-Error-Code, one sentence. The only such table.
+
+huggingface_hub chooses its exception classes by X-Error-Code alone, so the names in `HUB_CODES` are the
+protocol's, not ours: do not rename them.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, jsonify
+from werkzeug.exceptions import HTTPException
+
+from hub_web import context
+from modelcenter.errors import EntryNotFound, ModelCenterError, RepositoryNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+logger = logging.getLogger(__name__)
+
+STATUS: Mapping[str, HTTPStatus] = {
+    "not-found": HTTPStatus.NOT_FOUND,
+    "repository-not-found": HTTPStatus.NOT_FOUND,
+    "revision-not-found": HTTPStatus.NOT_FOUND,
+    "entry-not-found": HTTPStatus.NOT_FOUND,
+    "blob-not-found": HTTPStatus.NOT_FOUND,
+    "blob-mismatch": HTTPStatus.BAD_REQUEST,
+    "access-denied": HTTPStatus.FORBIDDEN,
+    "not-authenticated": HTTPStatus.UNAUTHORIZED,
+    "invalid-token": HTTPStatus.UNAUTHORIZED,
+    "already-exists": HTTPStatus.CONFLICT,
+    "conflict": HTTPStatus.PRECONDITION_FAILED,
+    "invalid": HTTPStatus.BAD_REQUEST,
+    "too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "not-supported": HTTPStatus.NOT_IMPLEMENTED,
+}
+HUB_CODES: Mapping[str, str] = {
+    "repository-not-found": "RepoNotFound",
+    "revision-not-found": "RevisionNotFound",
+    "entry-not-found": "EntryNotFound",
+}
+
+
+def api_blueprint(name: str) -> Blueprint:
+    """A blueprint whose errors are answered as this table says."""
+    blueprint = Blueprint(f"api_{name}", __name__)
+    blueprint.register_error_handler(ModelCenterError, answer)
+    blueprint.register_error_handler(HTTPException, answer_http)
+    blueprint.register_error_handler(Exception, answer_unexpected)
+    return blueprint
+
+
+def answer(error: ModelCenterError) -> Response:
+    """The answer for an error of ours; one we have no row for is a fault of this hub, logged and told as 500."""
+    status = status_of(error)
+    if status is None:
+        return answer_unexpected(error)
+    response = refusal(status, str(error), HUB_CODES.get(error.code))
+    if isinstance(error, EntryNotFound) and error.commit:
+        # Clients remember by it that the file is absent: transformers probes up to ten optional files a load.
+        response.headers["X-Repo-Commit"] = error.commit
+    return response
+
+
+def status_of(error: ModelCenterError) -> HTTPStatus | None:
+    """The status for `error`: by its code, else by the code of the nearest class it derives from."""
+    for kind in type(error).__mro__:
+        status = STATUS.get(getattr(kind, "code", ""))
+        if status is not None:
+            # Anonymous callers are told to log in: the repository may be private and theirs.
+            if isinstance(error, RepositoryNotFound) and context.actor().account_id is None:
+                return HTTPStatus.UNAUTHORIZED
+            return status
+    return None
+
+
+def answer_http(error: HTTPException) -> Response:
+    """The answer for what Flask and Werkzeug refuse: unreadable JSON, too large a form."""
+    response = refusal(HTTPStatus(error.code or 500), error.description or error.name)
+    if error.get_response().headers.get("Allow"):
+        response.headers["Allow"] = error.get_response().headers["Allow"]
+    return response
+
+
+def answer_unexpected(error: Exception) -> Response:
+    """500 without details, which go to the log."""
+    logger.error("The request failed.", exc_info=error)
+    return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The hub failed to answer. Its log says why.")
+
+
+def refusal(status: HTTPStatus, message: str, code: str | None = None) -> Response:
+    """A JSON error with its headers."""
+    response = jsonify(error=message)
+    response.status_code = status
+    # Headers are ASCII on one line; the body keeps the whole sentence.
+    response.headers["X-Error-Message"] = " ".join(message.split()).encode("ascii", "replace").decode()
+    if code:
+        response.headers["X-Error-Code"] = code
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="ModelCenter"'
+    return response

@@ -1,0 +1,178 @@
+"""Content over HTTP: ranges, conditions and types. Knows bytes and headers, not repositories."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING
+from urllib.parse import quote
+
+from flask import Response, request
+from werkzeug.http import parse_etags
+
+from hub_web.security import FILE_POLICY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+BLOCK_BYTES = 256 * 1024
+RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
+# Pictures that hold no script. SVG does, so it is text here.
+IMAGES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
+}
+TEXTS = frozenset(
+    ".bib .c .cfg .cff .conf .cpp .css .csv .cu .gitattributes .gitignore .h .html .ini .ipynb .j2 .jinja .js .json "
+    ".jsonl .log .md .merges .py .rst .sh .sql .srt .svg .tex .toml .ts .tsv .txt .xml .yaml .yml".split()
+)
+TEXT_NAMES = frozenset({"license", "notice", "readme", "dockerfile", "makefile", ".gitattributes", ".gitignore"})
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bytes start to stop of a content (stop excluded)."""
+
+    start: int
+    stop: int
+
+
+class Unsatisfiable(Exception):
+    """A range that begins behind the end."""
+
+
+def requested_span(header: str | None, size: int) -> Span | None:
+    """The bytes that a Range header asks for; None: all of them. Raises Unsatisfiable.
+
+    One range only: a header that lists several, or is no range of bytes, is answered with the whole, as HTTP allows.
+    """
+    match = RANGE.fullmatch(header.replace(" ", "")) if header else None
+    if match is None or match.groups() == ("", ""):
+        return None
+    first, last = match.groups()
+    if not first:  # the last n bytes
+        start, stop = max(0, size - int(last)), size
+    else:
+        start, stop = int(first), min(size, int(last) + 1) if last else size
+        if last and int(last) < int(first):
+            return None
+    if start >= size or start >= stop:
+        raise Unsatisfiable
+    return Span(start, stop)
+
+
+def content_response(
+    open_content: Callable[[], IO[bytes]], *, size: int, etag: str, name: str, head: dict[str, str]
+) -> Response:
+    """The answer to a GET or HEAD of a content: 200, 206, 304 or 416, with `head` among its headers.
+
+    The content is opened only where bytes follow. It leaves through the server's file wrapper, which hands a real
+    file to the kernel (sendfile): nothing of it is held in memory.
+    """
+    headers = {
+        **head,
+        "ETag": f'"{etag}"',
+        "Accept-Ranges": "bytes",
+        # Content may be kept, but each use asks whether it is still this one and still the caller's to read.
+        "Cache-Control": "private, no-cache",
+        "Vary": "Authorization",
+        "Content-Security-Policy": FILE_POLICY,
+        "Content-Type": content_type(name),
+        "Content-Disposition": disposition(name),
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+    if parse_etags(request.headers.get("If-None-Match")).contains_weak(etag):
+        return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    try:
+        span = requested_span(range_header(etag), size)
+    except Unsatisfiable:
+        headers["Content-Range"] = f"bytes */{size}"
+        return Response(status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
+    start, stop = (span.start, span.stop) if span else (0, size)
+    if span:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    headers["Content-Length"] = str(stop - start)
+    body: Iterable[bytes] = ()
+    if request.method != "HEAD":
+        body = window(open_content(), start, stop)
+    return Response(
+        body,  # type: ignore[arg-type]  # any iterable of bytes
+        status=HTTPStatus.PARTIAL_CONTENT if span else HTTPStatus.OK,
+        headers=headers,
+        direct_passthrough=True,
+    )
+
+
+def range_header(etag: str) -> str | None:
+    """The Range header, unless If-Range says that the client has parts of another content."""
+    condition = request.headers.get("If-Range")
+    if condition is not None and condition.strip() != f'"{etag}"':
+        return None
+    return request.headers.get("Range")
+
+
+def window(file: IO[bytes], start: int, stop: int) -> Iterable[bytes]:
+    """Bytes start to stop of `file`, which is closed after them."""
+    file.seek(start)
+    wrapper = request.environ.get("wsgi.file_wrapper")
+    # gunicorn sends from the position where a real file stands as many bytes as Content-Length says.
+    if wrapper is not None and has_descriptor(file) and "gunicorn.socket" in request.environ:
+        wrapped: Iterable[bytes] = wrapper(file, BLOCK_BYTES)
+        return wrapped
+    return Window(file, stop - start)
+
+
+def has_descriptor(file: IO[bytes]) -> bool:
+    """Whether the kernel knows the file."""
+    try:
+        file.fileno()
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+class Window:
+    """The next `length` bytes of a file in blocks, for servers without sendfile and files without a descriptor."""
+
+    def __init__(self, file: IO[bytes], length: int) -> None:
+        self.file, self.left = file, length
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        block = self.file.read(min(BLOCK_BYTES, self.left))
+        if not block:
+            raise StopIteration
+        self.left -= len(block)
+        return block
+
+    def close(self) -> None:
+        """Close the file; servers call it after the last byte, or when the client has gone."""
+        self.file.close()
+
+
+def is_text(name: str) -> bool:
+    """Whether a file of that name is shown as text."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() in TEXTS or path.name.lower() in TEXT_NAMES
+
+
+def content_type(name: str) -> str:
+    """A type under which the content cannot act in a browser."""
+    if is_text(name):
+        return "text/plain; charset=utf-8"
+    return IMAGES.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
+
+
+def disposition(name: str) -> str:
+    """Shown where it is text or a picture, saved where it is anything else or the caller asks for it."""
+    shown = content_type(name) != "application/octet-stream" and "download" not in request.args
+    return f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{quote(PurePosixPath(name).name, safe='')}"

@@ -1,0 +1,96 @@
+"""What a request has in hand: the hub, a session, who asks, and the address it asked at.
+
+The session takes a connection with its first query and gives it back when the view returns, before the answer
+streams. Views that read long bodies call `release()` first, so that no transaction waits for a slow client.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, cast
+
+from flask import Flask, current_app, g, request
+
+from modelcenter.registry import accounts
+from modelcenter.registry.access import ANONYMOUS, Actor
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+    from werkzeug.wrappers import Response
+
+    from modelcenter.registry.hub import Hub
+
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def install(app: Flask) -> None:
+    """Give every request of `app` its session, actor and id."""
+    app.before_request(enter)
+    app.teardown_request(leave)
+    app.after_request(name_request)
+
+
+def enter() -> None:
+    """Open the request's session and find out who asks. Raises InvalidToken."""
+    g.exit = ExitStack()
+    g.session = g.exit.enter_context(hub().database.session())
+    g.actor = ANONYMOUS
+    if request.endpoint is None or request.endpoint.rpartition(".")[2] in ("static", "health"):
+        return
+    plain = presented_token()
+    if plain is not None:
+        g.actor = accounts.authenticate_token(g.session, plain)
+
+
+def leave(error: BaseException | None = None) -> None:
+    """Close the request's session."""
+    stack = g.pop("exit", None)
+    if stack is not None:
+        stack.close()
+
+
+def name_request(response: Response) -> Response:
+    """Send back the id that the client gave the request, else a new one."""
+    given = request.headers.get("X-Request-Id") or request.headers.get("X-Amzn-Trace-Id") or ""
+    response.headers["X-Request-Id"] = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    return response
+
+
+def presented_token() -> str | None:
+    """The token sent as `Bearer TOKEN`, or as the password of Basic, which is how git and git-lfs send it."""
+    authorization = request.authorization
+    if authorization is None:
+        return None
+    if authorization.type == "basic":
+        return authorization.password or ""
+    return authorization.token or ""
+
+
+def hub() -> Hub:
+    """The registry's rooms."""
+    return cast("Hub", current_app.extensions["modelcenter"])
+
+
+def session() -> Session:
+    """The request's session, for reading."""
+    return cast("Session", g.session)
+
+
+def actor() -> Actor:
+    """Who asks."""
+    return cast("Actor", g.actor)
+
+
+def release() -> None:
+    """End the session's transaction and give its connection back; what was read stays readable."""
+    session().close()
+
+
+def address() -> str:
+    """The hub's address as the client knows it, without a trailing slash.
+
+    Answers carry it in every address they give: clients refuse those of another host.
+    """
+    return hub().settings.external_url or request.host_url.rstrip("/")

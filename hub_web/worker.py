@@ -1,0 +1,30 @@
+"""The job worker's process: does what commits leave to be done, until it is told to stop or its server is gone."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+from modelcenter.registry.hub import open_hub
+from modelcenter.registry.jobs import Worker
+from modelcenter.settings import Settings
+
+
+def main() -> None:
+    """Work on the hub that the environment describes."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server says when to stop
+    threading.Thread(target=watch_server, args=(stop,), daemon=True).start()
+    Worker(open_hub(Settings.from_environment())).run_forever(stop)
+
+
+def watch_server(stop: threading.Event) -> None:
+    """Set `stop` when the server that started this process is gone: it holds the other end of our input."""
+    sys.stdin.buffer.read()
+    stop.set()
+
+
+if __name__ == "__main__":
+    main()
