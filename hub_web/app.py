@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from hub_web import api, context, downloads, i18n, pages, routing, security
+from hub_web import api, context, i18n, ledger, pages, routing, security
 from modelcenter.registry.hub import open_hub
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["modelcenter"] = open_hub(settings)
     context.install(app)
     security.install(app)
-    downloads.install(app)
+    ledger.install(app)
     i18n.init_app(app)
     api.register(app)
     pages.register(app)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from flask import Flask, current_app, g, request
 
+from hub_web.ledger import ledger
 from modelcenter.registry import accounts
 from modelcenter.registry.access import ANONYMOUS, Actor
 
@@ -42,6 +43,7 @@ def enter() -> None:
     plain = presented_token()
     if plain is not None:
         g.actor = accounts.authenticate_token(g.session, plain)
+        ledger().saw(g.actor)
 
 
 def leave(error: BaseException | None = None) -> None:

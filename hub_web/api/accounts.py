@@ -9,7 +9,6 @@ from flask import Blueprint
 from hub_web import context
 from hub_web.api.errors import api_blueprint
 from modelcenter.errors import NotAuthenticated
-from modelcenter.registry.tables import Account
 
 blueprint: Blueprint = api_blueprint("accounts")
 
@@ -18,14 +17,13 @@ blueprint: Blueprint = api_blueprint("accounts")
 def whoami() -> dict[str, Any]:
     """The account behind the token, and what the token may do."""
     actor = context.actor()
-    if actor.account_id is None:
+    if actor.is_anonymous:
         raise NotAuthenticated("Invalid username or password.")
-    account = context.session().get_one(Account, actor.account_id)
     return {
         "type": "user",
-        "id": str(account.id),
-        "name": account.name,
-        "fullname": account.fullname or account.name,
+        "id": str(actor.account_id),
+        "name": actor.name,
+        "fullname": actor.fullname or actor.name,
         "isAdmin": actor.is_admin,
         "orgs": [
             {"type": "org", "name": name, "fullname": name, "roleInOrg": role}
