@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any, cast
 
 from modelcenter.checkpoint.files import Files, Window
@@ -30,13 +31,15 @@ ZIP_ERRORS = (
 ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
+# Two values of four bits share a byte there: no element has an address.
+TORCH_DTYPES = {name: dtype for name, dtype in SAFETENSORS_NAMES.items() if BITS[dtype] >= 8}
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
 MAX_WRAPPERS = 3
 
 STORAGES = {
     "FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16", "DoubleStorage": "F64",
     "LongStorage": "I64", "IntStorage": "I32", "ShortStorage": "I16", "CharStorage": "I8",
-    "ByteStorage": "U8", "BoolStorage": "BOOL", "ComplexFloatStorage": "C64", "UntypedStorage": "U8",
+    "ByteStorage": "U8", "BoolStorage": "BOOL", "ComplexFloatStorage": "C64",
 }  # fmt: skip
 OTHER_STORAGES = (
     "ComplexDoubleStorage", "QInt8Storage", "QUInt8Storage", "QInt32Storage", "QUInt4x2Storage",
@@ -53,16 +56,16 @@ SCHEMES = (
     "per_tensor_affine", "per_tensor_symmetric", "per_channel_affine", "per_channel_symmetric",
     "per_channel_affine_float_qparams",
 )  # fmt: skip
-OTHER_DTYPES = ("complex128", "complex32", "qint8", "quint8", "qint32", "quint4x2", "quint2x4")
+OTHER_DTYPES = ("complex128", "complex32", "qint8", "quint8", "qint32", "float4_e2m1fn_x2")
 
 # Every name a checkpoint may contain; torch.load(weights_only=True) takes each of them too. None is imported.
 ALLOWED = frozenset(
     {("collections", "OrderedDict"), ("collections", "Counter"), ("_codecs", "encode")}
     | {("builtins", name) for name in ("set", "bytearray", "complex")}
     | {("torch", name) for name in (*STORAGES, *OTHER_STORAGES, "Size", "Tensor", "device")}
-    | {("torch.cuda", name) for name in (*STORAGES, *OTHER_STORAGES)}
+    | {("torch.cuda", name) for name in STORAGES}
     | {("torch.storage", "UntypedStorage"), ("torch.storage", "TypedStorage")}
-    | {("torch", name) for name in (*SAFETENSORS_NAMES, *OTHER_DTYPES, *SCHEMES)}
+    | {("torch", name) for name in (*TORCH_DTYPES, *OTHER_DTYPES, *SCHEMES)}
     | {("torch._utils", name) for name in (*TENSORS, *OTHER_TENSORS, *PARAMETERS)}
     | {("torch._tensor", "_rebuild_from_type_v2")}
     | {("torch.nn.parameter", "Parameter"), ("torch.serialization", "_get_layout")}
@@ -71,17 +74,26 @@ ALLOWED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A run of elements that tensors are cut from. offset: where a view of another storage begins."""
+    """A run of `whole` elements in the file, of which tensors may use `numel` from `offset` on.
+
+    Only legacy files have storages that are a part (a view) of another.
+    """
 
     key: str
     dtype: str
+    whole: int
+    offset: int
     numel: int
-    offset: int = 0
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes an element."""
+        return BITS[self.dtype] // 8
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes the file must hold for it, seen from the storage's beginning."""
-        return (self.offset + self.numel) * BITS[self.dtype] // 8
+        """How many bytes the file must hold for it."""
+        return self.whole * self.itemsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +156,10 @@ def _read_archive(files: Files, name: str, archive: zipfile.ZipFile) -> FileHead
     if f"{folder}constants.pkl" in entries:
         raise CheckpointUnsupported(name, "is a TorchScript archive", "save its state dict instead")
     byteorder = entries.get(f"{folder}byteorder")
-    if byteorder is not None and byteorder.file_size < 16 and archive.read(byteorder) != b"little":
+    if byteorder is not None and _entry(name, archive, byteorder) != b"little":
         raise CheckpointUnsupported(name, "is big-endian", "save it on a little-endian machine")
-    with archive.open(pickles[0]) as stream:
-        content = stream.read(MAX_PICKLE_BYTES + 1)
-    if len(content) > MAX_PICKLE_BYTES:
-        raise CheckpointDamaged(name, f"its data.pkl is larger than {MAX_PICKLE_BYTES} bytes")
-    root = _interpret(Window(_Content(content, name), name), is_legacy=False)
+    content = _entry(name, archive, entries[pickles[0]])
+    root = _interpret(Window(_Content(content, name), name))
     ends = sorted([*(entry.header_offset for entry in entries.values()), archive.start_dir])
     following = dict(itertools.pairwise(ends))
     ranges: dict[str, tuple[int, int]] = {}
@@ -163,6 +172,17 @@ def _read_archive(files: Files, name: str, archive: zipfile.ZipFile) -> FileHead
             )
     sizes = {key: entries[f"{folder}data/{key}"].file_size for key in ranges}
     return _header(name, files.size(name), root, sizes, ranges, mappable)
+
+
+def _entry(name: str, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """The content of a small entry, which may claim to be small and not be."""
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise CheckpointUnsupported(name, "is compressed in an unusual way", "save it with torch.save")
+    with archive.open(entry) as stream:
+        content = stream.read(MAX_PICKLE_BYTES + 1)
+    if len(content) > MAX_PICKLE_BYTES:
+        raise CheckpointDamaged(name, f"its {entry.filename} is larger than {MAX_PICKLE_BYTES} bytes")
+    return content
 
 
 def _located(entry: zipfile.ZipInfo, following: int) -> tuple[int, int]:
@@ -186,7 +206,7 @@ def _read_legacy(files: Files, name: str) -> FileHeader:
     stream = Window(files, name, 0, MAX_PICKLE_BYTES)
 
     def value() -> Any:
-        return _interpret(stream, is_legacy=True)
+        return _interpret(stream)
 
     magic, protocol, machine = value(), value(), value()
     if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL:
@@ -196,7 +216,7 @@ def _read_legacy(files: Files, name: str) -> FileHeader:
     if isinstance(machine, dict) and machine.get("little_endian") is False:
         raise CheckpointUnsupported(name, "is big-endian", "save it on a little-endian machine")
     storages: dict[str, Storage] = {}
-    root = _interpret(stream, is_legacy=True, storages=storages)
+    root = _interpret(stream, storages)
     keys = value()
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise CheckpointDamaged(name, "its list of storages is not a list of names")
@@ -217,18 +237,20 @@ def _read_legacy(files: Files, name: str) -> FileHeader:
 # --- the pickle
 
 
-def _interpret(stream: Window, *, is_legacy: bool, storages: dict[str, Storage] | None = None) -> Any:
+def _interpret(stream: Window, storages: dict[str, Storage] | None = None) -> Any:
     """The value of the pickle at `stream`, with `Tensor`s in it; its storages are kept in `storages`."""
     storages = {} if storages is None else storages
 
     def persistent(identifier: Any) -> Storage:
         storage = _storage(stream.name, identifier)
         known = storages.setdefault(storage.key, storage)
-        if storage.size_bytes > known.size_bytes:
-            storages[storage.key] = storage
+        if known.size_bytes != storage.size_bytes:
+            raise ValueError(
+                f"storage {storage.key[:40]} has {known.size_bytes} and {storage.size_bytes} bytes"
+            )
         return storage
 
-    machine = StackMachine(stream, ALLOWED, _reduced, persistent)
+    machine = StackMachine(stream, ALLOWED, partial(_reduced, stream.name), persistent)
     value = machine.load()
     if machine.foreign:
         raise CheckpointUnsupported(
@@ -244,29 +266,28 @@ def _storage(file: str, identifier: Any) -> Storage:
         case ("storage", Global(name=kind), str(key), str(), int(numel), *view) if (
             numel >= 0 and len(view) <= 1
         ):
-            if kind not in STORAGES:
+            dtype = "U8" if kind == "UntypedStorage" else STORAGES.get(kind)
+            if dtype is None:
                 raise CheckpointUnsupported(file, f"has tensors of {kind}", "save them as a plain dtype")
             match view:
                 case [] | [None]:
-                    return Storage(key, STORAGES[kind], numel)
+                    return Storage(key, dtype, numel, 0, numel)
                 case [(str(), int(offset), int(length))] if offset >= 0 and 0 <= length <= numel - offset:
-                    return Storage(key, STORAGES[kind], length, offset)
+                    return Storage(key, dtype, numel, offset, length)
     raise CheckpointDamaged(file, "its pickle refers to data by something that is not a storage")
 
 
-def _reduced(call: Call) -> Any:
+def _reduced(file: str, call: Call) -> Any:
     """What a call would give, as far as it is a tensor or a table; `ValueError`s are the pickle's damage."""
     name, arguments = call.function.name, call.arguments
     if name in TENSORS:
-        return _tensor(name, arguments)
-    if name in PARAMETERS and arguments and isinstance(arguments[0], Tensor):
+        return _tensor(file, name, arguments)
+    if name in (*PARAMETERS, "Parameter") and arguments and isinstance(arguments[0], Tensor):
         return arguments[0]
     if name == "_rebuild_from_type_v2":  # a tensor with attributes: (function, type, arguments, state)
         match arguments:
-            case (Global() as function, _, tuple() as inner, _):
-                return (
-                    _reduced(Call(function, inner)) if function.name != name else Other("tensor of tensors")
-                )
+            case (Global() as function, _, tuple() as inner, _) if function.name != name:
+                return _reduced(file, Call(function, inner))
     if name == "OrderedDict":
         return _table(arguments)
     if name == "Size" and len(arguments) == 1 and isinstance(arguments[0], (tuple, list)):
@@ -279,12 +300,14 @@ def _table(arguments: tuple[Any, ...]) -> dict[str, Any]:
     match arguments:
         case ():
             return {}
-        case ([],):
-            return {}
+        case (list() as pairs,) if all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
+            table = {key: value for key, value in pairs if isinstance(key, str)}
+            pairs.clear()  # so that no pickle has one list walked many times
+            return table
     raise ValueError("an OrderedDict is made of something other than its items")
 
 
-def _tensor(name: str, arguments: tuple[Any, ...]) -> Tensor:
+def _tensor(file: str, name: str, arguments: tuple[Any, ...]) -> Tensor:
     match arguments:
         case (Storage() as storage, int(offset), tuple() | list() as size, tuple() | list() as stride, *more):
             pass
@@ -297,16 +320,13 @@ def _tensor(name: str, arguments: tuple[Any, ...]) -> Tensor:
     dtype = storage.dtype
     if name == "_rebuild_tensor_v3":
         match more:
-            case [_, _, Global(module="torch", name=torch_name), *_] if torch_name in SAFETENSORS_NAMES:
-                dtype = SAFETENSORS_NAMES[torch_name]
+            case [_, _, Global(module="torch", name=torch_name), *_] if torch_name in TORCH_DTYPES:
+                dtype = TORCH_DTYPES[torch_name]
             case [_, _, Global() as other, *_]:
-                raise ValueError(f"a tensor has the dtype {other}, which is not read here")
+                raise CheckpointUnsupported(file, f"has tensors of {other}", "save them as a plain dtype")
             case _:
                 raise ValueError("a tensor lacks its dtype")
-    shape = tuple(size)
-    if dtype == "F4":  # torch counts bytes of two, safetensors elements
-        shape, stride = (*shape[:-1], shape[-1] * 2) if shape else shape, row_major(shape)
-    return Tensor(storage, dtype, offset, shape, tuple(stride))
+    return Tensor(storage, dtype, offset, tuple(size), tuple(stride))
 
 
 # --- what it amounts to
@@ -341,7 +361,7 @@ def _info(
     sizes: Mapping[str, int],
     ranges: Mapping[str, tuple[int, int]],
 ) -> TensorInfo:
-    storage, width = tensor.storage, BITS[tensor.dtype] / 8
+    storage, width = tensor.storage, BITS[tensor.dtype] // 8
     described = f"{name} ({tensor.dtype} ({listed(tensor.shape)}))"
     if storage.key not in sizes:
         raise CheckpointDamaged(
@@ -352,25 +372,23 @@ def _info(
             file, f"it has {size} bytes, and of the {storage.size_bytes} that {described} needs "
             f"{sizes[storage.key]}: the file was cut short. Fetch it again"
         )  # fmt: skip
-    base = storage.offset * BITS[storage.dtype] // 8
-    first, last = int(tensor.offset * width), int(tensor.stop * width)
-    if last > storage.numel * BITS[storage.dtype] // 8:
+    first, last, available = tensor.offset * width, tensor.stop * width, storage.numel * storage.itemsize
+    if last > available:
         raise CheckpointDamaged(
-            file, f"{described} reaches to byte {last} of its storage, which has "
-            f"{storage.numel * BITS[storage.dtype] // 8}"
-        )  # fmt: skip
+            file, f"{described} reaches to byte {last} of its storage, which has {available}"
+        )
     at = ranges[storage.key][0]
-    is_known = at >= 0
+    base, is_known = at + storage.offset * storage.itemsize, at >= 0
     return TensorInfo(
         dtype=tensor.dtype, shape=tensor.shape, file=file,
-        start=at + base + first if is_known else -1, stop=at + base + last if is_known else -1,
+        start=base + first if is_known else -1, stop=base + last if is_known else -1,
         stride=None if _is_row_major(tensor) else tensor.stride, storage=storage.key,
     )  # fmt: skip
 
 
 def _is_row_major(tensor: Tensor) -> bool:
     """Whether the elements follow each other; the stride of a dimension of one element says nothing."""
-    if 0 in tensor.shape or tensor.dtype == "F4":
+    if 0 in tensor.shape:
         return True
     pairs = zip(tensor.shape, tensor.stride, row_major(tensor.shape), strict=True)
     return all(length == 1 or stride == expected for length, stride, expected in pairs)
@@ -450,6 +468,8 @@ class _Seekable:
 
     def read(self, count: int | None = -1) -> bytes:
         stop = self.size if count is None or count < 0 else min(self.size, self.position + count)
+        if stop - self.position > 2 * MAX_PICKLE_BYTES:
+            raise ValueError(f"it is to be read in pieces of {stop - self.position} bytes")
         if not (self._start <= self.position and stop <= self._start + len(self._block)):
             # zipfile looks at the end first, and from there backwards.
             self._start = max(0, min(self.position, self.size - self.BLOCK))

@@ -79,7 +79,7 @@ def _metadata(file: str, entry: object) -> dict[str, str]:
 
 def _tensor(file: str, name: str, entry: object, data: int) -> TensorInfo:
     """One entry of the header, checked for itself. `data`: where the tensors' bytes begin."""
-    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+    if not isinstance(entry, dict) or not entry.keys() >= {"dtype", "shape", "data_offsets"}:
         raise CheckpointDamaged(file, f"the entry of {name} is not a dtype, a shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in BITS:

@@ -107,7 +107,9 @@ class StackMachine:
         except (ValueError, TypeError, IndexError, KeyError, OverflowError, struct.error) as error:
             position = self.stream.tell()
             problem = str(error)[:SHOWN] or type(error).__name__
-            raise CheckpointDamaged(file, f"its pickle breaks off at byte {position} ({problem})") from error
+            raise CheckpointDamaged(
+                file, f"its pickle cannot be followed at byte {position}: {problem}"
+            ) from error
         raise CheckpointDamaged(file, f"its pickle has more than {MAX_OPCODES} instructions")
 
     def _argument(self, opcode: pickletools.OpcodeInfo) -> Any:
