@@ -73,6 +73,15 @@ class UnknownArchitecture(CheckpointError):
         super().__init__(problem)
 
 
+class ConfigurationInvalid(CheckpointError):
+    """config.json lacks a value, or has one that cannot be meant."""
+
+    code = "configuration-invalid"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"config.json {problem}.")
+
+
 class Mismatch(CheckpointError):
     """A checkpoint whose tensors are not those that its configuration implies. `audit` has the names."""
 
@@ -105,7 +114,8 @@ class HeadNotFound(CheckpointError):
         self.head, self.carried = head, tuple(carried)
         there = ", ".join(repr(name) for name in carried) or "none"
         super().__init__(
-            f"The checkpoint carries no head {head!r}; it carries {there}. Use head='none' for the model alone."
+            f"The checkpoint carries no head {head!r}; it carries {there}. "
+            "Use head='none' for the model alone."
         )
 
 
@@ -117,8 +127,8 @@ class CannotShard(ModelCenterError):
     def __init__(self, parameter: str, units: int, world: int) -> None:
         self.parameter, self.units, self.world = parameter, units, world
         super().__init__(
-            f"{parameter} has {units} units that stay together (groups of heads or blocks of rows) and cannot be "
-            f"split over {world} ranks: use a number of ranks that divides {units}."
+            f"{parameter} has {units} units that stay together (groups of heads or blocks of rows) "
+            f"and cannot be split over {world} ranks: use a number of ranks that divides {units}."
         )
 
 
@@ -183,6 +193,28 @@ class EntryNotFound(NotFound):
     def __init__(self, repository: str, revision: str, path: str, commit: str | None = None) -> None:
         self.repository, self.revision, self.path, self.commit = repository, revision, path, commit
         super().__init__(f"{path} does not exist in {repository} at {revision}.")
+
+
+class NotHosted(NotFound):
+    """A catalogue entry whose files are on another hub."""
+
+    code = "not-hosted"
+
+    def __init__(self, repository: str, upstream: str) -> None:
+        self.repository, self.upstream = repository, upstream
+        super().__init__(
+            f"{repository} is a catalogue entry without files here; they are at https://huggingface.co/{upstream}."
+        )
+
+
+class AccountNotFound(NotFound):
+    """No person or organisation of that name."""
+
+    code = "account-not-found"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"There is no account {name} here.")
 
 
 class BlobNotFound(NotFound):

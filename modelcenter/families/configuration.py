@@ -1,0 +1,170 @@
+"""config.json, read at the border: every value checked once, in the spellings that the years have left.
+
+Untrusted like the rest of a checkpoint, so each number has a limit and nothing is defaulted silently: a
+default is given by the family that knows its model's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelcenter.errors import ConfigurationInvalid
+from modelcenter.models.config import Rotary, RotaryScaling
+
+MOST = 2**31  # of any count or size; far above what exists, far below what hurts
+MOST_LAYERS = 4096
+ACTIVATIONS = frozenset(
+    ("gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish", "tanh")
+)
+
+_REQUIRED: Any = object()
+
+
+class Configuration:
+    """The values of a config.json. Raises ConfigurationInvalid, naming the key, for what cannot be meant."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values = values
+
+    def __contains__(self, name: str) -> bool:
+        return self.values.get(name) is not None
+
+    def _find(self, names: tuple[str, ...], default: Any) -> tuple[str, Any]:
+        for name in names:
+            if self.values.get(name) is not None:
+                return name, self.values[name]
+        if default is _REQUIRED:
+            raise ConfigurationInvalid(f"lacks {' or '.join(names)}")
+        return names[0], default
+
+    def integer(self, *names: str, default: Any = _REQUIRED, least: int = 1, most: int = MOST) -> int:
+        """The first of `names` that is set, a whole number from `least` to `most`."""
+        name, value = self._find(names, default)
+        if value is default:
+            return default  # type: ignore[no-any-return]
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ConfigurationInvalid(
+                f"has {name} {value!r}; expected a whole number from {least} to {most}"
+            )
+        return value
+
+    def layers(self, *names: str, default: Any = _REQUIRED) -> int:
+        """A number of layers, or of experts: what each of becomes objects."""
+        return self.integer(*names, default=default, most=MOST_LAYERS)
+
+    def number(self, *names: str, default: Any = _REQUIRED) -> float:
+        """The first of `names` that is set, a number."""
+        name, value = self._find(names, default)
+        if value is default:
+            return default  # type: ignore[no-any-return]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigurationInvalid(f"has {name} {value!r}; expected a number")
+        return float(value)
+
+    def flag(self, *names: str, default: bool) -> bool:
+        """The first of `names` that is set, true or false."""
+        name, value = self._find(names, default)
+        if not isinstance(value, bool):
+            raise ConfigurationInvalid(f"has {name} {value!r}; expected true or false")
+        return value
+
+    def activation(self, *names: str, default: str) -> str:
+        """The first of `names` that is set, an activation that we have."""
+        name, value = self._find(names, default)
+        if value not in ACTIVATIONS:
+            raise ConfigurationInvalid(
+                f"has {name} {value!r}; expected one of {', '.join(sorted(ACTIVATIONS))}"
+            )
+        return str(value)
+
+    def refuse(self, **unsupported: Any) -> None:
+        """Raise where a value changes the computation in a way that this family does not know.
+
+        unsupported: name -> the values with which it changes nothing, None (absent) always among them.
+        """
+        for name, harmless in unsupported.items():
+            value = self.values.get(name)
+            if value is not None and value not in harmless:
+                raise ConfigurationInvalid(
+                    f"has {name} {value!r}, which changes what the model computes: unsupported"
+                )
+
+    @property
+    def architecture(self) -> str:
+        """The class it was saved from, empty where it does not say."""
+        names = self.values.get("architectures")
+        return str(names[0]) if isinstance(names, list) and names else ""
+
+    @property
+    def eos_token_ids(self) -> tuple[int, ...]:
+        """The end tokens, as a configuration spells one or several."""
+        value = self.values.get("eos_token_id")
+        ids = value if isinstance(value, list) else [value]
+        return tuple(i for i in ids if isinstance(i, int) and not isinstance(i, bool))
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """The padding token."""
+        value = self.values.get("pad_token_id")
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def rotary(self, head_dim: int, *, theta: float, old: tuple[str, str] = ("rope_theta", "")) -> Rotary:
+        """Rotary settings in the new spelling (`rope_parameters`) or the old (top level and `rope_scaling`).
+
+        theta: the family's default. old: how its older files spell the base and the rotated share of a head.
+        Raises ConfigurationInvalid for a scaling that we do not have: none is ignored.
+        """
+        parameters = self.values.get("rope_parameters") or {}
+        scaling = self.values.get("rope_scaling") or {}
+        if not isinstance(parameters, Mapping) or not isinstance(scaling, Mapping):
+            raise ConfigurationInvalid("has rope_parameters or rope_scaling that is no table")
+        new = Configuration({**self.values, **scaling, **parameters})
+        base = new.number("rope_theta", old[0], default=theta)
+        share = new.number("partial_rotary_factor", *filter(None, old[1:]), default=1.0)
+        kind = new.values.get("rope_type", new.values.get("type", "default"))
+        return Rotary(dim=int(head_dim * share), theta=base, scaling=_scaling(kind, new))
+
+
+def _scaling(kind: object, c: Configuration) -> RotaryScaling | None:
+    if kind in ("default", None):
+        return None
+    if kind == "linear":
+        return RotaryScaling(kind="linear", factor=c.number("factor"))
+    original = c.integer("original_max_position_embeddings", "max_position_embeddings")
+    if kind == "llama3":
+        return RotaryScaling(
+            kind="llama3",
+            factor=c.number("factor"),
+            original_max_position_embeddings=original,
+            low_freq_factor=c.number("low_freq_factor"),
+            high_freq_factor=c.number("high_freq_factor"),
+        )
+    if kind == "yarn":
+        factor = c.number("factor", default=0.0) or c.integer("max_position_embeddings") / original
+        return RotaryScaling(
+            kind="yarn",
+            factor=factor,
+            original_max_position_embeddings=original,
+            beta_fast=c.number("beta_fast", default=32.0),
+            beta_slow=c.number("beta_slow", default=1.0),
+            truncate=c.flag("truncate", default=True),
+            attention_factor=_yarn_attention_factor(c, factor),
+        )
+    raise ConfigurationInvalid(
+        f"has rotary positions of type {kind!r}; expected default, linear, llama3 or yarn"
+    )
+
+
+def _yarn_attention_factor(c: Configuration, factor: float) -> float:
+    """By how much cosines and sines grow. Source: arXiv:2309.00071 eq. 22; transformers' rope utilities."""
+    from math import log
+
+    def mscale(scale: float, by: float = 1.0) -> float:
+        return 0.1 * by * log(scale) + 1.0 if scale > 1 else 1.0
+
+    if "attention_factor" in c:
+        return c.number("attention_factor")
+    if c.number("mscale", default=0.0) and c.number("mscale_all_dim", default=0.0):
+        return mscale(factor, c.number("mscale")) / mscale(factor, c.number("mscale_all_dim"))
+    return mscale(factor)

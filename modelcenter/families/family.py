@@ -1,0 +1,111 @@
+"""What a family is: how it reads a configuration, and where its tensors lie in each dialect of names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from modelcenter.errors import HeadNotFound
+from modelcenter.families.configuration import Configuration
+from modelcenter.models import config as c
+from modelcenter.weights.plan import Tensor
+from modelcenter.weights.rules import WeightMap
+
+Header = Mapping[str, Tensor]
+
+
+class ReadsConfiguration(Protocol):
+    """Facts over configuration: it gets the header too, for what config.json forgets or gets wrong."""
+
+    def __call__(self, hf: Configuration, header: Header) -> c.ModelConfig:
+        """The whole model that the checkpoint carries, with every head."""
+        ...
+
+
+@dataclass(frozen=True)
+class Family:
+    """One architecture: its name, the `model_type`s it claims, its configuration and its weight maps.
+
+    dialects: the names that files use -> the map of a config onto them.
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    config: ReadsConfiguration
+    dialects: Mapping[str, Callable[[Any], WeightMap]]
+
+
+def carries(header: Header, *prefixes: str) -> bool:
+    """Whether some tensor's name begins with one of `prefixes`, at its start or after a dot."""
+    return any(name.startswith(p) or f".{p}" in name for name in header for p in prefixes)
+
+
+def with_head(config: c.ModelConfig, head: str | None) -> c.ModelConfig:
+    """`config` with the heads that `load(head=…)` asks for.
+
+    None: all that the checkpoint carries; "none": the model alone; a name: that one. Raises HeadNotFound.
+    """
+    if head is None:
+        return config
+    if head != "none" and head not in config.heads:
+        raise HeadNotFound(head, config.heads)
+    if isinstance(config, c.Encoder):
+        return replace(
+            config,
+            head=config.head if config.head and config.head.name == head else None,
+            pooler=config.pooler if head in ("pooling", "next-sentence") else None,
+            next_sentence=config.next_sentence if head == "next-sentence" else None,
+        )
+    return config if head != "none" else replace(config, head=None)
+
+
+def in_layout(config: c.ModelConfig, layout: str) -> c.ModelConfig:
+    """`config` with every attention and feedforward in the layout called `layout`.
+
+    fused: what runs fastest and shards. stored: as the checkpoint has it, which the family's config says.
+    separate: matrix by matrix, where `stored` would not shard.
+    """
+    if layout == "stored":
+        return config
+
+    def attention(a: Any) -> Any:
+        return a and replace(a, layout="groups" if layout == "fused" else "separate")
+
+    def pair(f: Any) -> Any:
+        return replace(f, layout="alternating" if layout == "fused" else "separate")
+
+    def block(b: c.Block) -> c.Block:
+        return replace(
+            b,
+            attention=attention(b.attention),
+            cross_attention=attention(b.cross_attention),
+            feedforward=pair(b.feedforward),
+        )
+
+    return with_blocks(config, block)
+
+
+def with_blocks(config: c.ModelConfig, change: Callable[[c.Block], c.Block]) -> c.ModelConfig:
+    """`config` with `change` applied to each block; equal blocks stay one value."""
+    known: dict[c.Block, c.Block] = {}
+
+    def changed(blocks: tuple[c.Block, ...]) -> tuple[c.Block, ...]:
+        for block in blocks:
+            if block not in known:
+                known[block] = change(block)
+        return tuple(known[block] for block in blocks)
+
+    if isinstance(config, c.EncoderDecoder):
+        return replace(
+            config,
+            encoder=replace(config.encoder, blocks=changed(config.encoder.blocks)),
+            decoder=replace(config.decoder, blocks=changed(config.decoder.blocks)),
+        )
+    return replace(config, blocks=changed(config.blocks))
+
+
+def untied(config: c.ModelConfig) -> c.ModelConfig:
+    """`config` with a head of its own."""
+    assert config.head is not None
+    return replace(config, head=replace(config.head, tied=False))  # type: ignore[arg-type]

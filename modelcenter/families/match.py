@@ -1,0 +1,63 @@
+"""From a configuration and a header to the one family that claims the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from modelcenter.errors import UnknownArchitecture
+from modelcenter.families.configuration import Configuration
+from modelcenter.families.family import Family, Header, in_layout, untied, with_head
+from modelcenter.families.table import FAMILIES
+from modelcenter.models.config import ModelConfig
+from modelcenter.weights.plan import Audit, audit
+from modelcenter.weights.rules import WeightMap
+
+
+@dataclass(frozen=True)
+class Match:
+    """A checkpoint's family, in one dialect of names, and the whole model that it carries as it is stored."""
+
+    family: Family
+    dialect: str
+    configuration: Configuration
+    config: ModelConfig
+
+    def weights(self, config: ModelConfig, header: Header) -> WeightMap:
+        """The map of `config`, maybe with other heads or layouts, bound to the checkpoint's names."""
+        return self.family.dialects[self.dialect](config).bind(header)
+
+    def audit(self, header: Header) -> Audit:
+        """The whole model held against the header."""
+        return audit(self.weights(self.config, header), header)
+
+    def arranged(self, head: str | None = None, layout: str = "stored", tied: bool = True) -> ModelConfig:
+        """The config that is asked for: see `with_head`, `in_layout`. tied: whether a tied head stays so."""
+        config = in_layout(with_head(self.config, head), layout)
+        return config if tied else untied(config)
+
+
+def family(name: str) -> Family:
+    """The family in `modelcenter/families/NAME.py`."""
+    loaded: Family = import_module(f"modelcenter.families.{name}").FAMILY
+    return loaded
+
+
+def match(values: Mapping[str, Any], header: Header) -> Match:
+    """The family of a checkpoint, from its config.json and its header.
+
+    Raises UnknownArchitecture where none claims it, ConfigurationInvalid where its values cannot be meant.
+    """
+    configuration = Configuration(values)
+    model_type = values.get("model_type")
+    if not isinstance(model_type, str):
+        raise UnknownArchitecture("config.json names no model_type, so no family can claim the checkpoint.")
+    if model_type not in FAMILIES:
+        raise UnknownArchitecture(
+            f"config.json names the model_type {model_type!r}, which no family claims. "
+            f"Known are: {', '.join(sorted(FAMILIES))}."
+        )
+    found = family(FAMILIES[model_type])
+    return Match(found, "huggingface", configuration, found.config(configuration, header))

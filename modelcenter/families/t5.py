@@ -1,0 +1,153 @@
+"""T5 and its v1.1. Source: arXiv:1910.10683; arXiv:2002.05202 (gated); transformers modeling_t5.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from modelcenter.families.configuration import Configuration
+from modelcenter.families.family import Family, Header
+from modelcenter.models.config import (
+    Attention,
+    Block,
+    CrossAttention,
+    EncoderDecoder,
+    FeedForward,
+    LanguageHead,
+    Norm,
+    RelativeBias,
+    Side,
+)
+from modelcenter.weights.rules import (
+    RulesLike,
+    WeightMap,
+    each,
+    gate_up_separate,
+    kv_separate,
+    qkv_separate,
+    within,
+)
+
+
+def config(hf: Configuration, header: Header) -> EncoderDecoder:
+    hidden_size, num_heads, head_dim = hf.integer("d_model"), hf.integer("num_heads"), hf.integer("d_kv")
+    projection = str(hf.values.get("feed_forward_proj", "relu"))
+    gated = projection.startswith("gated-")
+    named = Configuration({"feed_forward_proj": projection.removeprefix("gated-")})
+    activation = named.activation("feed_forward_proj", default="relu")
+    norm = Norm(kind="rms", eps=hf.number("layer_norm_epsilon", default=1e-6))
+    feedforward = FeedForward(
+        intermediate_size=hf.integer("d_ff"),
+        # "gated-gelu" has always meant the tanh form: that of the original implementation.
+        activation="gelu_new" if projection == "gated-gelu" else activation,
+        gated=gated,
+        layout="separate",
+    )
+    # T5 does not scale its logits: the factor went into the initialisation.
+    own = Attention(
+        num_heads=num_heads,
+        num_kv_heads=num_heads,
+        head_dim=head_dim,
+        causal=False,
+        layout="separate",
+        scale=1.0,
+    )
+    cross = CrossAttention(
+        num_heads=num_heads, num_kv_heads=num_heads, head_dim=head_dim, layout="separate", scale=1.0
+    )
+
+    def side(num_layers: int, is_decoder: bool) -> Side:
+        block = Block(
+            attention=replace(own, causal=is_decoder),
+            cross_attention=cross if is_decoder else None,
+            feedforward=feedforward,
+            norm=norm,
+        )
+        positions = RelativeBias(
+            num_buckets=hf.integer("relative_attention_num_buckets", default=32),
+            max_distance=hf.integer("relative_attention_max_distance", default=128),
+            bidirectional=not is_decoder,
+            num_heads=num_heads,
+        )
+        return Side(blocks=(block,) * num_layers, norm=norm, positions=positions)
+
+    num_layers = hf.layers("num_layers")
+    # Files written since say by `scale_decoder_outputs` what `tie_word_embeddings` said before.
+    tied = hf.flag("tie_word_embeddings", default=True)
+    scaled = hf.flag("scale_decoder_outputs", default=tied)
+    has_head = hf.architecture != "T5Model"
+    return EncoderDecoder(
+        vocab_size=hf.integer("vocab_size"),
+        hidden_size=hidden_size,
+        max_position_embeddings=None,
+        pad_token_id=hf.pad_token_id,
+        eos_token_ids=hf.eos_token_ids,
+        encoder=side(num_layers, is_decoder=False),
+        decoder=side(hf.layers("num_decoder_layers", default=num_layers), is_decoder=True),
+        head=LanguageHead(tied=tied, scale=hidden_size**-0.5 if scaled else 1.0, name="seq2seq-lm")
+        if has_head
+        else None,
+        decoder_start_token_id=hf.integer("decoder_start_token_id", default=hf.pad_token_id or 0, least=0),
+    )
+
+
+def side_rules(name: str, side: Side) -> RulesLike:
+    """The rules of one stack, whose layers number self-attention, (cross-attention) and feedforward."""
+    block, feedforward = side.blocks[0], side.blocks[0].feedforward
+    assert isinstance(feedforward, FeedForward)
+    cross: RulesLike = {}
+    if block.cross_attention is not None:
+        cross = {
+            "cross_norm.*": "1.layer_norm.*",
+            "cross_attention.q.*": "1.EncDecAttention.q.*",
+            **within(
+                "cross_attention",
+                kv_separate(block.cross_attention, "1.EncDecAttention.k.*", "1.EncDecAttention.v.*"),
+            ),
+            "cross_attention.out.*": "1.EncDecAttention.o.*",
+        }
+    last, first = 2 if cross else 1, f"{name}.block.0.layer.0."
+    gate_up = gate_up_separate(feedforward, f"{last}.DenseReluDense.wi_0.*", f"{last}.DenseReluDense.wi_1.*")
+    return {
+        f"{name}.position_bias.weight": first + "SelfAttention.relative_attention_bias.weight",
+        **each(
+            len(side.blocks),
+            f"{name}.blocks.{{i}}.",
+            f"{name}.block.{{i}}.layer.",
+            {
+                "attention_norm.*": "0.layer_norm.*",
+                **within(
+                    "attention",
+                    qkv_separate(
+                        block.attention, "0.SelfAttention.q.*", "0.SelfAttention.k.*", "0.SelfAttention.v.*"
+                    ),
+                ),
+                "attention.out.*": "0.SelfAttention.o.*",
+                **cross,
+                "feedforward_norm.*": f"{last}.layer_norm.*",
+                **(within("feedforward", gate_up) if feedforward.gated else {}),
+                **({} if feedforward.gated else {"feedforward.up.*": f"{last}.DenseReluDense.wi.*"}),
+                "feedforward.down.*": f"{last}.DenseReluDense.wo.*",
+            },
+        ),
+        f"{name}.norm.*": f"{name}.final_layer_norm.*",
+    }
+
+
+def huggingface(c: EncoderDecoder) -> WeightMap:
+    return WeightMap.of(
+        c.parameters(),
+        {
+            "embedding.weight": "shared.weight",
+            **side_rules("encoder", c.encoder),
+            **side_rules("decoder", c.decoder),
+            "head.weight": "lm_head.weight",
+        },
+        copies={
+            "encoder.embed_tokens.weight": "shared.weight",
+            "decoder.embed_tokens.weight": "shared.weight",
+            "lm_head.weight": "shared.weight",
+        },
+    )
+
+
+FAMILY = Family(name="t5", model_types=("t5",), config=config, dialects={"huggingface": huggingface})

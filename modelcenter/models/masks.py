@@ -1,0 +1,53 @@
+"""Additive masks, (batch | 1, 1, length, keys), computed once before the blocks. None: nothing to add."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def blocked(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where `mask` is true, the dtype's minimum elsewhere: a row that sees nothing gives no NaN."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(
+        ~mask, torch.finfo(dtype).min
+    )
+
+
+def padding(attention_mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """(batch, keys) of 1 for tokens and 0 for padding -> a mask; None where nothing is padded."""
+    if attention_mask is None or bool(attention_mask.all()):
+        return None
+    return blocked(attention_mask[:, None, None, :].bool(), dtype)
+
+
+def causal(
+    attention_mask: Tensor | None,
+    *,
+    length: int,
+    past: int,
+    window: int | None,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor | None:
+    """The mask of `length` queries after `past` cached tokens.
+
+    None where the causal flag of the attention says it all: no padding, no window that bites, and either no
+    cache or one query, which sees everything. (The flag aligns top left, so a chunk after a cache needs a
+    mask.)
+    """
+    keys = past + length
+    padded = attention_mask is not None and not bool(attention_mask.all())
+    windowed = window is not None and keys > window
+    if not padded and not windowed and (past == 0 or length == 1):
+        return None
+    queries = torch.arange(past, keys, device=device)[:, None]
+    places = torch.arange(keys, device=device)[None, :]
+    seen = places <= queries
+    if windowed:
+        assert window is not None
+        seen &= queries - places < window
+    seen = seen[None, None]
+    if padded:
+        assert attention_mask is not None
+        seen = seen & attention_mask[:, None, None, :].bool()
+    return blocked(seen, dtype)

@@ -1,0 +1,24 @@
+"""What a forward returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass
+class ModelOutput:
+    """Hidden states of the last layer, and what the heads make of them; None where the model has no such
+    head.
+
+    last_hidden_state: (batch, length, hidden_size). logits: (batch, length, vocab_size).
+    pooler_output: (batch, hidden_size). next_sentence_logits: (batch, 2).
+    encoder_last_hidden_state: (batch, source length, hidden_size), of an encoder-decoder.
+    """
+
+    last_hidden_state: Tensor
+    logits: Tensor | None = None
+    pooler_output: Tensor | None = None
+    next_sentence_logits: Tensor | None = None
+    encoder_last_hidden_state: Tensor | None = None

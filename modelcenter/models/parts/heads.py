@@ -1,0 +1,61 @@
+"""What turns hidden states into answers."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from modelcenter.models.config import LanguageHead, Linear, MaskedLanguageHead
+from modelcenter.models.parts.feedforward import ACTIVATIONS
+from modelcenter.models.parts.linear import EmbeddingPart, Holder, LinearPart, project
+from modelcenter.models.parts.norms import NormPart
+from modelcenter.models.parts.sharding import gathered, local, split_group
+
+
+class PoolerPart(LinearPart):
+    """tanh of a dense layer over the first token. Source: arXiv:1810.04805; the original BERT's pooler."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__(Linear(outputs=hidden_size, inputs=hidden_size, bias=True))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(batch, length, hidden_size) -> (batch, hidden_size)."""
+        return torch.tanh(super().forward(hidden[:, 0]))
+
+
+class LanguageHeadPart(Holder):
+    """Logits over the vocabulary, by a matrix of its own or by calling the embedding."""
+
+    def __init__(self, config: LanguageHead, hidden_size: int, vocab_size: int) -> None:
+        super().__init__(config.tree(hidden_size, vocab_size))
+        self.config = config
+
+    def forward(self, hidden: Tensor, embedding: EmbeddingPart) -> Tensor:
+        """(..., hidden_size) -> (..., vocab_size), whole on every rank."""
+        if self.config.scale != 1.0:
+            hidden = hidden * self.config.scale
+        return (
+            embedding.project(hidden) if self.config.tied else project(hidden, self.get_parameter("weight"))
+        )
+
+
+class MaskedLanguageHeadPart(Holder):
+    """BERT's head for masked tokens: dense, activation, norm, the embedding's transpose and a bias."""
+
+    bias: nn.Parameter
+
+    def __init__(self, config: MaskedLanguageHead, hidden_size: int, vocab_size: int) -> None:
+        tree = config.tree(hidden_size, vocab_size)
+        super().__init__({name: p for name, p in tree.items() if "." not in name})
+        self.dense = LinearPart(Linear(outputs=hidden_size, inputs=hidden_size, bias=True))
+        self.norm = NormPart(config.norm, hidden_size)
+        self.activation = ACTIVATIONS[config.activation]
+        self.tied = config.tied
+
+    def forward(self, hidden: Tensor, embedding: EmbeddingPart) -> Tensor:
+        """(..., hidden_size) -> (..., vocab_size), whole on every rank."""
+        hidden = self.norm(self.activation(self.dense(hidden)))
+        weight = embedding.weight if self.tied else self.get_parameter("weight")
+        logits = F.linear(hidden, local(weight), local(self.bias))
+        return gathered(logits, weight.shape[0], split_group(weight, 0))

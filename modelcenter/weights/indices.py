@@ -1,0 +1,76 @@
+"""Index sets along one dimension: a range where they count up by one, else an array. No values, no files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Index: TypeAlias = "range | NDArray[np.int64]"
+Want: TypeAlias = tuple[Index, ...]  # one index set per dimension: the rectangle that is asked for
+Shape: TypeAlias = tuple[int, ...]
+
+
+def whole(shape: Sequence[int]) -> Want:
+    """All of a tensor of `shape`."""
+    return tuple(range(n) for n in shape)
+
+
+def at(items: tuple[Index, ...], dim: int, item: Index) -> tuple[Index, ...]:
+    """`items` with the one at `dim` replaced."""
+    return (*items[:dim], item, *items[dim + 1 :])
+
+
+def resized(shape: Shape, dim: int, length: int) -> Shape:
+    """`shape` with `length` elements along `dim`."""
+    return (*shape[:dim], length, *shape[dim + 1 :])
+
+
+def compact(index: NDArray[np.int64]) -> Index:
+    """`index` as a range where it is one."""
+    if len(index) == 0:
+        return range(0)
+    first, last = int(index[0]), int(index[-1])
+    if last - first + 1 == len(index) and bool((np.diff(index) == 1).all()):
+        return range(first, last + 1)
+    return index
+
+
+def pick(index: Index, where: Index) -> Index:
+    """`index[where]`."""
+    if isinstance(index, range):
+        if isinstance(where, range):
+            return index[where.start : where.stop]
+        return where + index.start
+    return compact(index[where.start : where.stop] if isinstance(where, range) else index[where])
+
+
+def shifted(index: Index, by: int) -> Index:
+    """Every element plus `by`."""
+    return range(index.start + by, index.stop + by) if isinstance(index, range) else index + by
+
+
+def inside(index: Index, start: int, stop: int) -> Index:
+    """The places of `index` whose elements lie in [start, stop)."""
+    if isinstance(index, range):
+        first, last = max(index.start, start), min(index.stop, stop)
+        return range(first - index.start, max(last, first) - index.start)
+    return compact(np.flatnonzero((index >= start) & (index < stop)))
+
+
+def runs(a: Index, b: Index) -> Iterator[tuple[range, range]]:
+    """The longest stretches over which two equally long index sets both count up by one."""
+    if isinstance(a, range) and isinstance(b, range):
+        if len(a):
+            yield a, b
+        return
+    left, right = np.asarray(a), np.asarray(b)
+    breaks = np.flatnonzero((np.diff(left) != 1) | (np.diff(right) != 1)) + 1
+    for start, stop in pairwise((0, *breaks.tolist(), len(left))):
+        yield (
+            range(int(left[start]), int(left[start]) + stop - start),
+            range(int(right[start]), int(right[start]) + stop - start),
+        )

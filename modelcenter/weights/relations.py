@@ -1,0 +1,164 @@
+"""Weight relations: where each element of one of our tensors lives in a checkpoint.
+
+Layouts of checkpoints differ by names, fusions, orders of rows and stacking; none of these mixes two
+elements. So a relation says one thing, `inward`: which part of its children makes up a wanted part of itself,
+and how their pieces sit in it. Everything else is read off that: forwards it imports, backwards it exports,
+restricted to a rank's indices it shards, summed over a model it accounts for every tensor. Knows elements,
+not files and not values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelcenter.weights.indices import Index, Shape, Want, at, inside, pick, resized, runs, shifted, whole
+
+Relation: TypeAlias = "Source | Concat | Take | Stack"
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """One rectangular gather: `ours[dst] = theirs[src].permute(dims)`.
+
+    src, dst: an index set per dimension of theirs and of ours. dims[k]: their dimension that is our k-th,
+    None where the dimension is ours alone (stacked experts).
+    """
+
+    source: str
+    src: Want
+    dst: Want
+    dims: tuple[int | None, ...]
+
+    def boxes(self) -> Iterator[tuple[tuple[range, ...], tuple[range, ...]]]:
+        """The gather as (src, dst) pairs of plain slices, in the order of our rows."""
+        paired = [
+            [(None, range(int(i), int(i) + 1)) for i in index]
+            if d is None
+            else list(runs(self.src[d], index))
+            for d, index in zip(self.dims, self.dst, strict=True)
+        ]
+        for box in product(*paired):
+            src: list[range] = [range(0)] * len(self.src)
+            for d, (theirs, _) in zip(self.dims, box, strict=True):
+                if d is not None and theirs is not None:
+                    src[d] = theirs
+            yield tuple(src), tuple(ours for _, ours in box)
+
+
+Outward: TypeAlias = Callable[[Piece], Piece]
+Inward: TypeAlias = "Iterator[tuple[Relation, Shape, Want, Outward]]"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint tensor, under the first of `names` that the checkpoint has.
+
+    length: how many elements it has along the dimension that an enclosing Concat joins, where that needs to
+    know.
+    """
+
+    names: tuple[str, ...]
+    length: int | None = None
+
+
+@dataclass(frozen=True)
+class Concat:
+    """Its parts one after the other along `dim`; one part may leave its length open and takes the rest."""
+
+    parts: tuple[Relation, ...]
+    dim: int = 0
+    length: int | None = None
+
+    def inward(self, shape: Shape, want: Want) -> Inward:
+        dim = self.dim % len(shape)
+        rest = shape[dim] - sum(part.length or 0 for part in self.parts)
+        start = 0
+        for part in self.parts:
+            length = rest if part.length is None else part.length
+            here = inside(want[dim], start, start + length)
+            if len(here):
+
+                def outward(piece: Piece, here: Index = here) -> Piece:
+                    return replace(piece, dst=at(piece.dst, dim, pick(here, piece.dst[dim])))
+
+                inner = at(want, dim, shifted(pick(want[dim], here), -start))
+                yield part, resized(shape, dim, length), inner, outward
+            start += length
+        # The shapes come from the same config as the lengths, so a difference is a mistake in a family's
+        # file.
+        assert start == shape[dim] and rest >= 0, (self, shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """`inner[order]` along `dim`: a slice, an interleaving. `of`: the inner tensor's length there."""
+
+    inner: Relation
+    order: NDArray[np.int64]
+    of: int
+    dim: int = 0
+
+    @property
+    def length(self) -> int:
+        return len(self.order)
+
+    def inward(self, shape: Shape, want: Want) -> Inward:
+        dim = self.dim % len(shape)
+        assert shape[dim] == len(self.order), (shape, len(self.order))
+        yield (
+            self.inner,
+            resized(shape, dim, self.of),
+            at(want, dim, pick(self.order, want[dim])),
+            lambda p: p,
+        )
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Its parts along a new first dimension: experts."""
+
+    parts: tuple[Relation, ...]
+    length: int | None = None
+
+    def inward(self, shape: Shape, want: Want) -> Inward:
+        assert shape[0] == len(self.parts), (shape, len(self.parts))
+        for place, number in enumerate(want[0]):
+
+            def outward(piece: Piece, place: int = place) -> Piece:
+                return replace(piece, dst=(range(place, place + 1), *piece.dst), dims=(None, *piece.dims))
+
+            yield self.parts[int(number)], shape[1:], want[1:], outward
+
+
+def pieces(relation: Relation, shape: Shape, want: Want) -> Iterator[Piece]:
+    """The gathers that make `relation[want]`; their `dst` counts within `want`."""
+    if isinstance(relation, Source):
+        local = whole([len(index) for index in want])
+        yield Piece(relation.names[0], want, local, tuple(range(len(want))))
+        return
+    for child, inner_shape, inner_want, outward in relation.inward(shape, want):
+        yield from map(outward, pieces(child, inner_shape, inner_want))
+
+
+def sources(relation: Relation, shape: Shape) -> Iterator[tuple[Source, Shape]]:
+    """Each checkpoint tensor that `relation` reads, with the shape it must have to make ours of `shape`."""
+    if isinstance(relation, Source):
+        yield relation, shape
+        return
+    for child, inner_shape, *_ in relation.inward(shape, whole(shape)):
+        yield from sources(child, inner_shape)
+
+
+def renamed(relation: Relation, rename: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Relation:
+    """The same relation with every source's names passed through `rename`."""
+    if isinstance(relation, Source):
+        return replace(relation, names=rename(relation.names))
+    if isinstance(relation, Take):
+        return replace(relation, inner=renamed(relation.inner, rename))
+    return replace(relation, parts=tuple(renamed(part, rename) for part in relation.parts))

@@ -1,0 +1,260 @@
+"""What a family's file writes: a table from our parameters to the checkpoint's tensors.
+
+A bare string is a rename, so the table reads as one, and only what is special is an operation. `.*` stands
+for the weight, and for the bias where our parameter has one. From the one table follow import, export,
+partial reads and the audit; nothing here changes a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+
+from modelcenter.weights.indices import Shape, Want, whole
+from modelcenter.weights.relations import Concat, Piece, Relation, Source, Stack, Take, pieces, renamed
+
+Rules = dict[str, Relation]
+RulesLike = Mapping[str, "Relation | str"]
+
+
+def relation(rule: Relation | str) -> Relation:
+    """A bare name is a plain rename."""
+    return Source((rule,)) if isinstance(rule, str) else rule
+
+
+def src(*names: str, length: int | None = None) -> Source:
+    """A checkpoint tensor, under the first of `names` that the checkpoint has."""
+    return Source(names, length)
+
+
+def concat(*parts: Relation | str, dim: int = 0) -> Concat:
+    """The parts one after the other along `dim`; all but one say their length."""
+    related = tuple(map(relation, parts))
+    lengths = [part.length for part in related]
+    total = None if None in lengths else sum(n for n in lengths if n is not None)
+    return Concat(related, dim, total)
+
+
+def take(rule: Relation | str, order: Collection[int], of: int, dim: int = 0) -> Take:
+    """`rule[order]` along `dim`, of a tensor that has `of` elements there."""
+    return Take(relation(rule), np.asarray(order, dtype=np.int64), of, dim)
+
+
+def experts(rules: Collection[Relation | str]) -> Stack:
+    """One tensor of all experts, each along a new first dimension."""
+    return Stack(tuple(map(relation, rules)))
+
+
+def each(count: int, ours: str, theirs: str, rules: RulesLike) -> Rules:
+    """The rules of one layer, for layers 0 to count - 1; `{i}` in the two prefixes is the layer."""
+
+    def layer(i: int, rule: Relation) -> Relation:
+        prefix = theirs.replace("{i}", str(i))
+        return renamed(rule, lambda names: tuple(prefix + name for name in names))
+
+    return {
+        ours.replace("{i}", str(i)) + name: layer(i, relation(rule))
+        for i in range(count)
+        for name, rule in rules.items()
+    }
+
+
+def within(part: str, rules: RulesLike) -> RulesLike:
+    """The rules of a part, as those of the block that holds it."""
+    return {f"{part}.{name}": rule for name, rule in rules.items()}
+
+
+# --- where q, k, v, gate and up are: said once by the family, derived for the layout that the config asks for
+
+
+class AttentionLayout(Protocol):
+    """What the helpers below need of an attention's config."""
+
+    @property
+    def num_heads(self) -> int: ...
+    @property
+    def num_kv_heads(self) -> int: ...
+    @property
+    def head_dim(self) -> int: ...
+    @property
+    def layout(self) -> str: ...
+    @property
+    def transposed(self) -> bool: ...
+
+
+class PairLayout(Protocol):
+    """What the helpers below need of a gated feedforward's config."""
+
+    @property
+    def intermediate_size(self) -> int: ...
+    @property
+    def block_rows(self) -> int: ...
+    @property
+    def layout(self) -> str: ...
+
+
+def group_rows(a: AttentionLayout, slots: tuple[int, ...]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """The order of the rows of [q | k | v] that puts, for each key/value head, its query heads, then k, then
+    v.
+
+    slots: how many heads each section has per key/value head: (queries, 1, 1), or (1, 1) for [k | v].
+    """
+    widths = [slot * a.num_kv_heads * a.head_dim for slot in slots]
+    starts = np.cumsum([0, *widths[:-1]])
+    sections = [
+        np.arange(start, start + width, dtype=np.int64).reshape(a.num_kv_heads, -1)
+        for start, width in zip(starts, widths, strict=True)
+    ]
+    return np.concatenate(sections, axis=1).reshape(-1)
+
+
+def qkv_separate(a: AttentionLayout, q: str, k: str, v: str) -> RulesLike:
+    """Rules of `qkv.*` (or q, k, v) from a checkpoint that stores three matrices, given as `name.*`."""
+    if a.layout == "separate":
+        return {"q.*": q, "k.*": k, "v.*": v}
+    queries, keys = a.num_heads * a.head_dim, a.num_kv_heads * a.head_dim
+    dim = -1 if a.transposed else 0
+    joined = concat(src(q, length=queries), src(k, length=keys), src(v, length=keys), dim=dim)
+    if a.layout == "sections":
+        return {"qkv.*": joined}
+    order = group_rows(a, (a.num_heads // a.num_kv_heads, 1, 1))
+    return {"qkv.*": take(joined, order, len(order), dim)}
+
+
+def qkv_sections(a: AttentionLayout, qkv: str) -> RulesLike:
+    """Rules of `qkv.*` (or q, k, v) from a checkpoint that stores one matrix [q | k | v]."""
+    queries, keys = a.num_heads * a.head_dim, a.num_kv_heads * a.head_dim
+    dim, total = -1 if a.transposed else 0, queries + 2 * keys
+    if a.layout == "sections":
+        return {"qkv.*": qkv}
+    if a.layout == "groups":
+        return {"qkv.*": take(qkv, group_rows(a, (a.num_heads // a.num_kv_heads, 1, 1)), total, dim)}
+    return {
+        "q.*": take(qkv, range(queries), total, dim),
+        "k.*": take(qkv, range(queries, queries + keys), total, dim),
+        "v.*": take(qkv, range(queries + keys, total), total, dim),
+    }
+
+
+def qkv_groups(a: AttentionLayout, qkv: str) -> RulesLike:
+    """Rules of `qkv.*` (or q, k, v) from one matrix stored as [q1..qn, k1, v1, q1..qn, k2, v2, ..]."""
+    if a.layout == "groups":
+        return {"qkv.*": qkv}
+    order = group_rows(a, (a.num_heads // a.num_kv_heads, 1, 1))
+    total, dim = len(order), -1 if a.transposed else 0
+    sections = np.argsort(order)  # where each row of [q | k | v] lies in the grouped matrix
+    if a.layout == "sections":
+        return {"qkv.*": take(qkv, sections, total, dim)}
+    queries, keys = a.num_heads * a.head_dim, a.num_kv_heads * a.head_dim
+    return {
+        "q.*": take(qkv, sections[:queries], total, dim),
+        "k.*": take(qkv, sections[queries : queries + keys], total, dim),
+        "v.*": take(qkv, sections[queries + keys :], total, dim),
+    }
+
+
+def kv_separate(a: AttentionLayout, k: str, v: str) -> RulesLike:
+    """Rules of a cross-attention's `kv.*` (or k, v) from a checkpoint that stores two matrices."""
+    if a.layout == "separate":
+        return {"k.*": k, "v.*": v}
+    keys = a.num_kv_heads * a.head_dim
+    joined = concat(src(k, length=keys), src(v, length=keys))
+    return {"kv.*": take(joined, group_rows(a, (1, 1)), 2 * keys)}
+
+
+def gate_up_separate(f: PairLayout, gate: str, up: str) -> RulesLike:
+    """Rules of `gate_up.*` (or gate, up) from a checkpoint that stores two matrices."""
+    if f.layout == "separate":
+        return {"gate.*": gate, "up.*": up}
+    return {"gate_up.*": paired(f, gate, up)}
+
+
+def paired(f: PairLayout, gate: str, up: str) -> Relation:
+    """One matrix of gate and up, in alternating blocks or in two sections."""
+    size = f.intermediate_size
+    joined = concat(src(gate, length=size), src(up, length=size))
+    if f.layout == "sections":
+        return joined
+    order = np.arange(2 * size, dtype=np.int64).reshape(2, -1, f.block_rows).swapaxes(0, 1).reshape(-1)
+    return take(joined, order, 2 * size)
+
+
+# --- the table
+
+
+@dataclass(frozen=True)
+class WeightMap:
+    """The rules of one model in one dialect of names, bound to the parameters it has.
+
+    rules: our parameter (or `name.*`) -> relation. parameters: the shape of each of ours.
+    copies: a redundant tensor of the checkpoint -> the tensor it repeats; compared, never dropped.
+    derived: patterns (fnmatch) of tensors that follow from the configuration: rotary tables, masks, position
+    ids.
+    optional_prefix: what base models' files lack at the start of their names (`bert.`, `model.`).
+    """
+
+    rules: Rules
+    parameters: Mapping[str, Shape]
+    copies: Mapping[str, str] = field(default_factory=dict)
+    derived: tuple[str, ...] = ()
+    optional_prefix: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        parameters: Mapping[str, Shape],
+        rules: RulesLike,
+        *,
+        copies: Mapping[str, str] | None = None,
+        derived: tuple[str, ...] = (),
+        optional_prefix: str = "",
+    ) -> WeightMap:
+        """The map of `parameters`, every `.*` of `rules` written out for those that exist."""
+        return cls(dict(expanded(rules, parameters)), parameters, copies or {}, derived, optional_prefix)
+
+    def bind(self, header: Collection[str]) -> WeightMap:
+        """The same map with the names that this checkpoint uses: alternatives chosen, the prefix kept or
+        dropped.
+
+        A map is bound by names alone: a name that is missing keeps its first alternative, for the audit to
+        tell.
+        """
+        prefix = self.optional_prefix
+        absent = bool(prefix) and not any(name.startswith(prefix) for name in header)
+
+        def local(name: str) -> str:
+            return name.removeprefix(prefix) if absent else name
+
+        def choose(names: tuple[str, ...]) -> tuple[str, ...]:
+            spelled = tuple(map(local, names))
+            return tuple(name for name in spelled if name in header)[:1] or spelled[:1]
+
+        return replace(
+            self,
+            rules={ours: renamed(rule, choose) for ours, rule in self.rules.items()},
+            copies={local(copy): local(original) for copy, original in self.copies.items()},
+            derived=tuple(map(local, self.derived)),
+        )
+
+    def pieces(self, name: str, want: Want | None = None) -> Iterator[Piece]:
+        """The gathers that make our parameter `name`, or the part of it that is wanted."""
+        shape = self.parameters[name]
+        return pieces(self.rules[name], shape, whole(shape) if want is None else want)
+
+
+def expanded(rules: RulesLike, parameters: Mapping[str, Shape]) -> Iterator[tuple[str, Relation]]:
+    """(our parameter, its relation) for every parameter that a rule names, `.*` written out."""
+    for name, rule in rules.items():
+        if name in parameters:
+            yield name, relation(rule)
+        for kind in ("weight", "bias"):
+            ours = f"{name[:-1]}{kind}"
+            if name.endswith(".*") and ours in parameters:
+
+                def spelled(names: tuple[str, ...], kind: str = kind) -> tuple[str, ...]:
+                    return tuple(n[:-1] + kind if n.endswith(".*") else n for n in names)
+
+                yield ours, renamed(relation(rule), spelled)
