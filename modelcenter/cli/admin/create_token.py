@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from modelcenter.cli.admin import opened
 from modelcenter.cli.options import data_option
 from modelcenter.cli.output import say
+
+if TYPE_CHECKING:
+    from modelcenter.registry.tables import Scope
 
 
 @click.command("create-token")
@@ -24,13 +28,12 @@ from modelcenter.cli.output import say
 )
 @click.option("--label", default="command line", show_default=True, help="What the token is for.")
 @click.option("--days", type=click.IntRange(1), help="Days until it expires. Default: never.")
-def command(name: str, data: Path | None, scope: str, label: str, days: int | None) -> None:
+def command(name: str, data: Path | None, scope: Scope, label: str, days: int | None) -> None:
     """Create an access token for the user NAME and print it, alone: it is kept hashed and not shown again."""
     with opened(data) as hub:
-        from modelcenter.registry.accounts import create_token, get_account
+        from modelcenter.registry.accounts import create_token, find
 
         expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
         with hub.database.transaction() as session:
-            account = get_account(session, name)
-            token = create_token(session, account, scope=scope, name=label, expires_at=expires_at)
+            token = create_token(session, find(session, name), scope=scope, name=label, expires_at=expires_at)
     say(token)
