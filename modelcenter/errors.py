@@ -23,6 +23,18 @@ class ModelCenterError(Exception):
     code = "error"
 
 
+class ExtraMissing(ModelCenterError):
+    """An optional part that is not installed."""
+
+    code = "extra-missing"
+
+    def __init__(self, module: str, extra: str) -> None:
+        self.module, self.extra = module, extra
+        super().__init__(
+            f"This needs {module}, which is not installed. Install it with: pip install 'modelcenter[{extra}]'"
+        )
+
+
 # --- checkpoints and loading
 
 

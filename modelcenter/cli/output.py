@@ -13,6 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from modelcenter.errors import ExtraMissing
+
 PIPED_WIDTH = 200  # columns of a table that nobody looks at: nothing of use is cut
 
 
@@ -98,13 +100,10 @@ def amount(count: float | None) -> str:
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Imports of an optional part. Ends the command with how to install it when it is not there."""
+    """Imports of an optional part. Raises ExtraMissing when it is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in ("modelcenter", "hub_web"):
             raise  # our own file is missing: no extra brings it
-        raise click.ClickException(
-            f"This needs {error.name}, which is not installed. Install it with: "
-            f"pip install 'modelcenter[{name}]'"
-        ) from error
+        raise ExtraMissing(error.name or "more", name) from error
