@@ -31,7 +31,7 @@ class ExtraMissing(ModelCenterError):
     def __init__(self, module: str, extra: str) -> None:
         self.module, self.extra = module, extra
         super().__init__(
-            f"This needs {module}, which is not installed. Install it with: pip install 'modelcenter[{extra}]'"
+            f"This needs {module}, which is not installed. Install it: pip install 'modelcenter[{extra}]'"
         )
 
 
