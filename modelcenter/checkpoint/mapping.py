@@ -5,7 +5,6 @@ The only torch of this package besides `write`, imported when the first tensor i
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import threading
 from pathlib import Path
@@ -82,12 +81,11 @@ class SafetensorsTensors:
             self._mapped().madvise(mmap.MADV_WILLNEED, first, info.stop - first)
 
     def close(self) -> None:
-        """Unmaps the file, or leaves that to the last view of it."""
+        """Lets go of the mapping, which ends with the last view of it."""
+        # Never mmap.close(): torch.frombuffer keeps the object but exports no buffer, so that the pages would
+        # be unmapped under living tensors, and the next read of one would kill the process.
         with self._lock:
-            mapped, self._map = self._map, None
-        if mapped is not None:
-            with contextlib.suppress(BufferError):  # views exist; the mapping goes with the last of them
-                mapped.close()
+            self._map = None
 
     def _mapped(self) -> mmap.mmap:
         with self._lock:
