@@ -12,6 +12,7 @@ import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from modelcenter.errors import ExtraMissing
 
@@ -67,15 +68,12 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     return drawn
 
 
-def facts(rows: list[tuple[str, object]]) -> Table:
+def facts(rows: list[tuple[str, object]]) -> Text:
     """Names and values, without those that are not known."""
-    drawn = Table.grid(padding=(0, 2))
-    drawn.add_column(style="bold")
-    drawn.add_column(overflow="fold")
-    for name, value in rows:
-        if value not in (None, "", (), [], {}):
-            drawn.add_row(name, str(value))
-    return drawn
+    known = [(name, str(value)) for name, value in rows if value not in (None, "", (), [], {})]
+    width = max((len(name) for name, _ in known), default=0)
+    lines = [Text.assemble((f"{name:<{width}}", "bold"), "  ", value) for name, value in known]
+    return Text("\n").join(lines)
 
 
 def size(count: float) -> str:
