@@ -13,6 +13,7 @@ from modelcenter.families.family import Family, Header, in_layout, untied, with_
 from modelcenter.families.table import FAMILIES
 from modelcenter.models.config import ModelConfig
 from modelcenter.weights.plan import Audit, audit
+from modelcenter.weights.relations import sources
 from modelcenter.weights.rules import WeightMap
 
 
@@ -32,6 +33,15 @@ class Match:
     def audit(self, header: Header) -> Audit:
         """The whole model held against the header."""
         return audit(self.weights(self.config, header), header)
+
+    def head_sources(self, header: Header) -> tuple[str, ...]:
+        """The tensors that a head of its own would read where the model's is tied."""
+        config = untied(self.config)
+        weights = self.weights(config, header)
+        own = set(config.parameters()) - set(self.config.parameters())
+        return tuple(
+            s.names[0] for name in own for s, _ in sources(weights.rules[name], config.parameters()[name])
+        )
 
     def arranged(self, head: str | None = None, layout: str = "stored", tied: bool = True) -> ModelConfig:
         """The config that is asked for: see `with_head`, `in_layout`. tied: whether a tied head stays so."""

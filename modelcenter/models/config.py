@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Literal, TypeAlias
 
 from modelcenter.errors import CannotShard
@@ -461,6 +462,11 @@ class _Model:
     def parameters(self) -> dict[str, Shape]:
         """The shape of every parameter."""
         return {name: parameter.shape for name, parameter in self.tree().items()}
+
+    @property
+    def num_parameters(self) -> int:
+        """How many elements all parameters have; a tied head adds none."""
+        return sum(prod(shape) for shape in self.parameters().values())
 
     def shard_dims(self) -> dict[str, int | None]:
         """The dimension along which tensor parallelism splits every parameter, None: it is repeated."""

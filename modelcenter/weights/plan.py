@@ -183,9 +183,10 @@ class Assignment:
     shape: Shape
     pieces: tuple[Piece, ...]
 
-    @property
-    def elements(self) -> int:
-        return prod(self.shape)
+    def elements_by_source(self) -> Iterator[tuple[str, int]]:
+        """(stored tensor, how many of its elements are read), once a gather."""
+        for piece in self.pieces:
+            yield piece.source, prod(map(len, piece.src))
 
     @property
     def is_view(self) -> bool:

@@ -1,0 +1,162 @@
+"""Greedy decoding: prefill once, then one token a step over the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from modelcenter.errors import Invalid
+from modelcenter.models.decoder import Decoder
+from modelcenter.models.encoder_decoder import EncoderDecoder
+from modelcenter.models.model import Model
+
+OWN: Final[Any] = object()  # the checkpoint's own end token, as opposed to None: no end token
+
+
+@torch.inference_mode()
+def generate(
+    model: Model,
+    input_ids: Tensor,
+    *,
+    attention_mask: Tensor | None = None,
+    max_new_tokens: int = 20,
+    do_sample: bool = False,
+    eos_token_id: int | Iterable[int] | None = OWN,
+) -> Tensor:
+    """The most likely continuation of `input_ids` (batch, length), token by token.
+
+    Decoders return (batch, length + new), the prompt included; encoder-decoders what the decoder wrote,
+    (batch, 1 + new), its start token included.
+    attention_mask: (batch, length), 0 for padding; prompts of different lengths are padded on the left.
+    eos_token_id: where a row ends; by default the checkpoint's own (generation_config.json, else
+    config.json); None:
+        never. A row that has ended is filled up with the padding token.
+    Raises Invalid for sampling, for a model without a language head, and for a prompt that does not fit.
+    """
+    if do_sample:
+        raise Invalid("do_sample=True asks for sampling; generate decodes greedily: leave it out.")
+    if max_new_tokens < 0:
+        raise Invalid(f"max_new_tokens is {max_new_tokens}; expected none or more.")
+    ends = end_tokens(model, eos_token_id)
+    pad = padding_token(model, ends)
+    if isinstance(model, Decoder) and model.head is not None:
+        return _decode(model, input_ids, attention_mask, max_new_tokens, ends, pad)
+    if isinstance(model, EncoderDecoder) and model.head is not None:
+        return _write(model, input_ids, attention_mask, max_new_tokens, ends, pad)
+    raise Invalid(
+        "The model has no language head, so it generates no text: load a checkpoint that carries one."
+    )
+
+
+def end_tokens(model: Model, asked: int | Iterable[int] | None) -> tuple[int, ...]:
+    """The tokens that end a row."""
+    if asked is None:
+        return ()
+    if asked is OWN:
+        own = model.source.generation.get("eos_token_id") if model.source else None
+        asked = model.config.eos_token_ids if own is None else own
+    return (asked,) if isinstance(asked, int) else tuple(asked)
+
+
+def padding_token(model: Model, ends: tuple[int, ...]) -> int:
+    """The token that fills up rows which have ended."""
+    own = model.source.generation.get("pad_token_id") if model.source else None
+    for pad in (own, model.config.pad_token_id, *ends[:1]):
+        if isinstance(pad, int):
+            return pad
+    return 0
+
+
+class _Rows:
+    """The rows of a batch as they grow, each until its end token."""
+
+    def __init__(self, start: Tensor, room: int, ends: tuple[int, ...], pad: int) -> None:
+        batch, self.length = start.shape
+        self.tokens = start.new_full((batch, self.length + room), pad)
+        self.tokens[:, : self.length] = start
+        self.ends = torch.tensor(ends, device=start.device, dtype=start.dtype)
+        self.pad = pad
+        self.ended = torch.zeros(batch, dtype=torch.bool, device=start.device)
+
+    def add(self, logits: Tensor) -> Tensor:
+        """Append each row's most likely token, (batch, 1); rows that have ended get padding."""
+        chosen = logits[:, -1].argmax(dim=-1).masked_fill(self.ended, self.pad)
+        self.tokens[:, self.length] = chosen
+        self.length += 1
+        if len(self.ends):
+            self.ended |= torch.isin(chosen, self.ends)
+        return chosen[:, None]
+
+    @property
+    def done(self) -> bool:
+        return len(self.ends) > 0 and bool(self.ended.all())
+
+    def result(self) -> Tensor:
+        return self.tokens[:, : self.length].clone()
+
+
+def _decode(
+    model: Decoder,
+    input_ids: Tensor,
+    attention_mask: Tensor | None,
+    room: int,
+    ends: tuple[int, ...],
+    pad: int,
+) -> Tensor:
+    batch, length = input_ids.shape
+    learned = model.config.positions
+    if learned is not None and length + room > learned.num_positions:
+        raise Invalid(
+            f"{length} tokens and {room} new ones are {length + room}; "
+            f"the model has {learned.num_positions} positions."
+        )
+    rows = _Rows(input_ids, room, ends, pad)
+    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.to(input_ids)
+    padded = not bool(mask.all())
+    mask = torch.cat((mask, mask.new_ones((batch, room))), dim=1)
+    # Padding on the left takes no position: the first real token is always at 0.
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    cache = model.new_cache(length + room)
+    step, seen = input_ids, 0
+    for _ in range(room):
+        stop = seen + step.shape[1]
+        out = model(
+            step,
+            attention_mask=mask[:, :stop] if padded else None,
+            position_ids=positions[:, seen:stop] if padded else None,
+            cache=cache,
+            logits_to_keep=1,
+        )
+        step, seen = rows.add(out.logits), stop
+        if rows.done:
+            break
+    return rows.result()
+
+
+def _write(
+    model: EncoderDecoder,
+    input_ids: Tensor,
+    attention_mask: Tensor | None,
+    room: int,
+    ends: tuple[int, ...],
+    pad: int,
+) -> Tensor:
+    memory = model.encode_source(input_ids, attention_mask)
+    step = input_ids.new_full((input_ids.shape[0], 1), model.config.decoder_start_token_id)
+    rows = _Rows(step, room, ends, pad)
+    cache = model.new_cache(room)
+    for _ in range(room):
+        out = model(
+            attention_mask=attention_mask,
+            decoder_input_ids=step,
+            memory=memory,
+            cache=cache,
+            logits_to_keep=1,
+        )
+        step = rows.add(out.logits)
+        if rows.done:
+            break
+    return rows.result()

@@ -1,0 +1,281 @@
+"""load(): the loader's journey from a name to a model in memory, top to bottom."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelcenter.checkpoint.source import Checkpoint, LocalFiles, TensorInfo, open_checkpoint
+from modelcenter.errors import CopyDiffers, Invalid
+from modelcenter.families.match import Match, match
+from modelcenter.models.config import ModelConfig, share
+from modelcenter.verification import read_config
+from modelcenter.weights.indices import Want, at, whole
+from modelcenter.weights.plan import Audit, Tensor, audit, plan
+
+if TYPE_CHECKING:
+    import torch
+    from torch.distributed.device_mesh import DeviceMesh
+
+    from modelcenter.models.model import Model
+
+DTYPE_NAMES = {
+    "fp32": "float32",
+    "float": "float32",
+    "fp16": "float16",
+    "half": "float16",
+    "bf16": "bfloat16",
+    "fp64": "float64",
+}
+FLOATING = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """Every tensor of the checkpoint accounted for, and what loading took.
+
+    audit: the tensors that were read, derived, redundant (compared) or unused, by name.
+    dtype: of the parameters; cast: stored dtype -> how many tensors changed it. bytes_read: of the tensors
+    that make this rank's parameters. corrections: where the files said other than config.json. seconds: from
+    call to model.
+    """
+
+    folder: Path
+    family: str
+    audit: Audit
+    dtype: str
+    cast: Mapping[str, int]
+    bytes_read: int
+    seconds: float
+    corrections: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        a = self.audit
+        counts = f"{len(a.read)} tensors read"
+        for names, word in (
+            (a.copies, "compared"),
+            (a.derived, "derived"),
+            (a.unused, "of heads not asked for"),
+        ):
+            counts += f", {len(names)} {word}" if names else ""
+        return (
+            f"{self.family} in {self.dtype}: {counts}; {self.bytes_read / 1e6:.1f} MB in {self.seconds:.2f} s"
+        )
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model came from: what `save` needs to write it back, and its generation settings."""
+
+    folder: Path
+    matched: Match
+    audit: Audit
+    names: frozenset[str]
+    generation: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load(
+    name: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    dtype: torch.dtype | str | None = None,
+    device: torch.device | str = "cpu",
+    head: str | None = None,
+    fuse: bool = True,
+    mesh: DeviceMesh | None = None,
+    endpoint: str | None = None,
+    token: str | None = None,
+    local_files_only: bool = False,
+) -> Model:
+    """The model called `name`, in evaluation mode, with its `.tokenizer`, `.config` and `.report`.
+
+    name: OWNER/NAME on the hub, or a folder (`./x`, `/x`, or any with a config.json).
+    revision: a branch, tag or commit; the main branch by default.
+    dtype: of the parameters, by object or name (`fp16`, `float16`); None: the checkpoint's own.
+    head: None for those that the checkpoint carries, "none" for the model alone, or one by name: `masked-lm`,
+        `pooling`, `next-sentence`, `causal-lm`, `seq2seq-lm`.
+    fuse: q, k and v in one matrix, gate and up in another: fastest, at the price of one copy. False: as
+    stored,
+        mapped from the file without a copy.
+    mesh: a DeviceMesh with a dimension named `tp`: each rank copies only its share, parameters are DTensors.
+    endpoint, token: of the hub; else MODELCENTER_ENDPOINT, the saved login, HF_ENDPOINT.
+    local_files_only: take what the cache holds, ask no hub.
+
+    Raises RepositoryNotFound, RevisionNotFound; CheckpointError and its kinds where the checkpoint is
+    damaged, of no known architecture, or does not hold exactly the tensors that its config.json implies:
+    named before any weight is read; CannotShard where the mesh does not divide the model.
+    """
+    started = time.perf_counter()
+    import torch
+
+    from modelcenter import client
+    from modelcenter.models.build import build
+    from modelcenter.tokenizers import load_tokenizer
+    from modelcenter.weights.execute import execute
+
+    target, wanted = torch.device(device), named_dtype(dtype)
+    folder = client.locate(
+        name, revision=revision, endpoint=endpoint, token=token, local_files_only=local_files_only
+    )
+    checkpoint = open_checkpoint(folder)
+    header = checkpoint.header.tensors
+    matched = match(read_config(LocalFiles(folder)), header)
+    whole_audit = matched.audit(header)
+    whole_audit.require(folder)
+
+    tied, corrections = settle_copies(checkpoint, whole_audit, matched)
+    layout = "fused" if fuse else "separate" if mesh is not None else "stored"
+    config = matched.arranged(head, layout, tied)
+    stored = matched.arranged(None, layout, tied)
+    weights = matched.weights(config, header)
+    accounts = audit(weights, header, spare=matched.weights(stored, header))
+    accounts.require(folder)
+
+    kept = wanted or getattr(torch, own_dtype(header))
+    assignments = plan(weights, header, wants(config, mesh))
+    parameters = execute(assignments, checkpoint, dtype=kept, device=target)
+    model = build(config)
+    assign(model, parameters, config, mesh)
+    model.eval()
+
+    model.tokenizer = load_tokenizer(folder)
+    model.source = Origin(folder, matched, whole_audit, frozenset(header), generation_values(folder))
+    read = {piece.source: header[piece.source] for a in assignments for piece in a.pieces}
+    model.report = LoadReport(
+        folder=folder,
+        family=matched.family.name,
+        audit=accounts,
+        dtype=str(kept).removeprefix("torch."),
+        cast=cast_counts(read, str(kept).removeprefix("torch.")),
+        bytes_read=sum(
+            elements * header[source].size_bytes // max(header[source].numel, 1)
+            for a in assignments
+            for source, elements in a.elements_by_source()
+        ),
+        seconds=time.perf_counter() - started,
+        corrections=corrections,
+    )
+    return model
+
+
+def named_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    """A dtype by object or by name. Raises Invalid for what is no floating dtype."""
+    import torch
+
+    found = dtype
+    if isinstance(dtype, str):
+        found = getattr(torch, DTYPE_NAMES.get(dtype, dtype), None)
+    if found is None and dtype is None:
+        return None
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise Invalid(f"dtype {dtype!r} is no floating dtype; expected float32, float16 or bfloat16.")
+    return found
+
+
+def own_dtype(header: Mapping[str, Tensor]) -> str:
+    """The checkpoint's own dtype, by torch's name: the floating one that most elements have."""
+    counts: dict[str, int] = {}
+    for info in header.values():
+        if info.dtype in FLOATING:
+            size = 1
+            for n in info.shape:
+                size *= n
+            counts[info.dtype] = counts.get(info.dtype, 0) + size
+    return FLOATING[max(counts, key=lambda name: counts[name])] if counts else "float32"
+
+
+def settle_copies(checkpoint: Checkpoint, audit: Audit, matched: Match) -> tuple[bool, tuple[str, ...]]:
+    """Compare every redundant tensor with the one it repeats: (whether the head stays tied, corrections).
+
+    A head that holds other values than the embedding makes the model untied, whatever config.json says.
+    Raises CopyDiffers for any other difference: nothing is dropped.
+    """
+    from modelcenter.weights.execute import equal_bits
+
+    tied, corrections = True, []
+    head = getattr(matched.config, "head", None)
+    for copy, original in audit.copies.items():
+        if equal_bits(checkpoint.tensor(copy), checkpoint.tensor(original)):
+            continue
+        if head is None or not head.tied or copy not in matched.head_sources(checkpoint.header.tensors):
+            raise CopyDiffers(copy, original, checkpoint.header.tensors[copy].file)
+        tied = False
+        corrections.append(
+            f"config.json ties {copy} to {original}, the files hold other values: loaded untied."
+        )
+    return tied, tuple(corrections)
+
+
+def wants(config: ModelConfig, mesh: DeviceMesh | None) -> dict[str, Want]:
+    """The part of each parameter that this rank holds. Raises CannotShard, Invalid without a `tp`."""
+    if mesh is None:
+        return {}
+    if mesh.mesh_dim_names != ("tp",):
+        raise Invalid(f"The mesh has dimensions {mesh.mesh_dim_names}; expected one dimension named 'tp'.")
+    rank, world = mesh.get_local_rank(), mesh.size()
+    return {
+        name: at(whole(p.shape), p.shard_dim, share(name, p, rank, world))
+        for name, p in config.tree().items()
+        if p.shard_dim is not None
+    }
+
+
+def assign(
+    model: Model, parameters: Mapping[str, torch.Tensor], config: ModelConfig, mesh: DeviceMesh | None
+) -> None:
+    """Give a model on the meta device its parameters; with a mesh, as DTensors made of these pieces."""
+    from torch import nn
+
+    placed = parameters if mesh is None else distributed(parameters, config, mesh)
+    for name, parameter in placed.items():
+        holder, _, own = name.rpartition(".")
+        setattr(
+            model.get_submodule(holder), own, nn.Parameter(parameter, requires_grad=parameter.requires_grad)
+        )
+
+
+def distributed(
+    parameters: Mapping[str, torch.Tensor], config: ModelConfig, mesh: DeviceMesh
+) -> dict[str, torch.Tensor]:
+    """The local pieces as DTensors, without communication."""
+    import torch
+    from torch.distributed.tensor import DTensor, Replicate, Shard
+
+    from modelcenter.checkpoint.header import row_major
+
+    tree = config.tree()
+    return {
+        name: DTensor.from_local(
+            piece,
+            mesh,
+            [Replicate() if (dim := tree[name].shard_dim) is None else Shard(dim)],
+            run_check=False,
+            # Without them uneven shards are taken for even ones.
+            shape=torch.Size(tree[name].shape),
+            stride=row_major(tree[name].shape),
+        )
+        for name, piece in parameters.items()
+    }
+
+
+def generation_values(folder: Path) -> dict[str, Any]:
+    """What generation_config.json says, nothing where there is none or it is no table."""
+    try:
+        values = json.loads((folder / "generation_config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def cast_counts(read: Mapping[str, TensorInfo], dtype: str) -> dict[str, int]:
+    """Stored dtype -> how many of the tensors read have it, for those that are not `dtype`."""
+    counts: dict[str, int] = {}
+    for info in read.values():
+        if FLOATING.get(info.dtype) != dtype:
+            counts[info.dtype] = counts.get(info.dtype, 0) + 1
+    return counts

@@ -1,0 +1,197 @@
+"""Whether a checkpoint loads, told from its configuration and the headers of its files. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from modelcenter.checkpoint.source import CheckpointHeader, Files, read_header
+from modelcenter.errors import (
+    CheckpointError,
+    CheckpointNotFound,
+    ConfigurationInvalid,
+    UnknownArchitecture,
+)
+from modelcenter.families.match import match
+from modelcenter.models.config import ModelConfig
+from modelcenter.weights.plan import Audit, Misshapen, Missing, Unexpected
+
+Status = Literal["complete", "incomplete", "unknown_architecture", "no_checkpoint", "damaged"]
+MOST_CONFIG_BYTES = 4_000_000
+NAMED = 200  # tensors of a kind that a report names; the rest is counted
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the configuration implies; None where the architecture has no such thing.
+
+    max_position_embeddings: tokens. parameters: those of the model, a tied head counted once.
+    """
+
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    vocab_size: int
+    max_position_embeddings: int | None
+    parameters: int
+
+    @classmethod
+    def of(cls, config: ModelConfig) -> ModelFacts:
+        """The facts of a model."""
+        return cls(
+            hidden_size=config.hidden_size,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            num_kv_heads=config.num_kv_heads,
+            head_dim=config.head_dim,
+            vocab_size=config.vocab_size,
+            max_position_embeddings=config.max_position_embeddings,
+            parameters=config.num_parameters,
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the headers of a checkpoint prove.
+
+    status: `complete`, every tensor accounted for; `incomplete`, with the names in missing, unexpected,
+    misshapen; `unknown_architecture`; `no_checkpoint`; `damaged`, a file that contradicts itself or asks to
+    run code.
+    problem: the sentence, empty when complete. tensors: how many the files hold; counts: how many of each
+    kind where a list here was cut. parameters: elements in the files, bytes: what they take. redundant:
+    tensors that repeat another (copy -> original): from headers alone the tie is assumed, `load` compares.
+    derived: tensors that follow from the configuration.
+    """
+
+    status: Status
+    problem: str = ""
+    family: str | None = None
+    architecture: str | None = None
+    heads: tuple[str, ...] = ()
+    format: str | None = None
+    files: tuple[str, ...] = ()
+    tensors: int = 0
+    parameters: int = 0
+    parameters_by_dtype: Mapping[str, int] = field(default_factory=dict)
+    bytes: int = 0
+    missing: tuple[Missing, ...] = ()
+    unexpected: tuple[Unexpected, ...] = ()
+    misshapen: tuple[Misshapen, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    derived: tuple[str, ...] = ()
+    redundant: Mapping[str, str] = field(default_factory=dict)
+    facts: ModelFacts | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether `load` loads it."""
+        return self.status == "complete"
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON knows it; `from_json` gives the verdict back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, report: Mapping[str, Any]) -> Verdict:
+        """The verdict that `to_json` told. Raises ValueError for a report that is none."""
+        known = {f.name for f in fields(cls)}
+        values = {name: value for name, value in report.items() if name in known}
+        if values.get("status") not in get_args(Status):
+            raise ValueError(
+                f"The report has status {values.get('status')!r}; expected one of {get_args(Status)}."
+            )
+        for name, kind in (("missing", Missing), ("unexpected", Unexpected), ("misshapen", Misshapen)):
+            values[name] = tuple(kind(**_shapes(item)) for item in values.get(name, ()))
+        for name in ("heads", "files", "derived"):
+            values[name] = tuple(values.get(name, ()))
+        if values.get("facts"):
+            values["facts"] = ModelFacts(**values["facts"])
+        return cls(**values)
+
+
+def _shapes(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in item.items()}
+
+
+def verify(files: Files) -> Verdict:
+    """What config.json and the weight files' headers prove. Never raises for what a checkpoint holds."""
+    try:
+        header = read_header(files)
+    except CheckpointNotFound as error:
+        return Verdict("no_checkpoint", str(error))
+    except CheckpointError as error:
+        return Verdict("damaged", str(error))
+    seen = _seen(header)
+    try:
+        values = read_config(files)
+        matched = match(values, header.tensors)
+        audit = matched.audit(header.tensors)
+    except (UnknownArchitecture, ConfigurationInvalid) as error:
+        return Verdict("unknown_architecture", str(error), architecture=_architecture(files), **seen)
+    return Verdict(
+        status="complete" if audit.ok else "incomplete",
+        problem="" if audit.ok else _capitalised(audit.problems()),
+        family=matched.family.name,
+        architecture=matched.configuration.architecture or None,
+        heads=matched.config.heads,
+        facts=ModelFacts.of(matched.config),
+        **seen,
+        **_accounts(audit),
+    )
+
+
+def _seen(header: CheckpointHeader) -> dict[str, Any]:
+    by_dtype: dict[str, int] = {}
+    for info in header.tensors.values():
+        by_dtype[info.dtype] = by_dtype.get(info.dtype, 0) + info.numel
+    return {
+        "format": header.format,
+        "files": header.files,
+        "tensors": len(header.tensors),
+        "parameters": sum(by_dtype.values()),
+        "parameters_by_dtype": by_dtype,
+        "bytes": sum(info.size_bytes for info in header.tensors.values()),
+    }
+
+
+def _accounts(audit: Audit) -> dict[str, Any]:
+    kinds = {"missing": audit.missing, "unexpected": audit.unexpected, "misshapen": audit.misshapen}
+    return {
+        **{name: items[:NAMED] for name, items in kinds.items()},
+        "counts": {name: len(items) for name, items in kinds.items()},
+        "derived": audit.derived,
+        "redundant": dict(audit.copies),
+    }
+
+
+def _capitalised(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:] + "."
+
+
+def read_config(files: Files) -> dict[str, Any]:
+    """The values of config.json. Raises UnknownArchitecture without one, ConfigurationInvalid if no table."""
+    if "config.json" not in files.names():
+        raise UnknownArchitecture("There is no config.json, so the architecture is not known.")
+    if files.size("config.json") > MOST_CONFIG_BYTES:
+        raise ConfigurationInvalid(f"has more than {MOST_CONFIG_BYTES} bytes; expected a few kilobytes")
+    try:
+        values = json.loads(files.read("config.json"))
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationInvalid(f"is no JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigurationInvalid(f"holds a {type(values).__name__}; expected a table of names and values")
+    return values
+
+
+def _architecture(files: Files) -> str | None:
+    try:
+        values = read_config(files)
+    except CheckpointError:
+        return None
+    names = values.get("architectures")
+    first = names[0] if isinstance(names, list) and names else values.get("model_type")
+    return first if isinstance(first, str) else None

@@ -1,0 +1,127 @@
+"""Runs a plan: from a checkpoint's tensors to parameters, and back. The one room of the map with torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modelcenter.weights.indices import Index, Shape
+from modelcenter.weights.plan import Assignment
+from modelcenter.weights.relations import Piece, sources
+from modelcenter.weights.rules import WeightMap
+
+
+class Tensors(Protocol):
+    """Where stored tensors come from: as views, mapped where possible."""
+
+    def tensor(self, name: str) -> Tensor: ...
+
+
+def execute(
+    assignments: Iterable[Assignment],
+    tensors: Tensors,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    advance: Callable[[Assignment], None] = lambda _: None,
+) -> dict[str, Tensor]:
+    """Every assigned parameter, by name, as `dtype` on `device`.
+
+    Untransformed tensors that keep their dtype stay mapped; casts, fusions and slices are written straight
+    into their destination, in parallel. advance: called after each, for a progress bar.
+    """
+
+    def assign(assignment: Assignment) -> tuple[str, Tensor]:
+        made = assemble(assignment, tensors, dtype, device)
+        advance(assignment)
+        return assignment.parameter, made
+
+    # Two or more threads fill memory faster than one; torch's own threads would only fight over the cores.
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        return dict(pool.map(assign, assignments))
+
+
+def assemble(assignment: Assignment, tensors: Tensors, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """One parameter. A view of the mapped file where nothing has to change, else memory of its own."""
+    if assignment.is_view:
+        piece = assignment.pieces[0]
+        view = tensors.tensor(piece.source)[tuple(as_slice(index) for index in piece.src)]
+        return view.to(device=device, dtype=dtype).contiguous()
+    out = torch.empty(assignment.shape, dtype=dtype, device=device)
+    for piece in assignment.pieces:
+        stored = tensors.tensor(piece.source)
+        for theirs, ours in slices(piece):
+            out[ours].copy_(permuted(stored[theirs], piece.dims))
+    return out
+
+
+Slices = tuple[slice, ...]
+
+
+def slices(piece: Piece) -> Iterator[tuple[Slices, Slices]]:
+    """The gather as pairs of plain slices, into theirs and ours."""
+    for theirs, ours in piece.boxes():
+        yield tuple(map(as_slice, theirs)), tuple(map(as_slice, ours))
+
+
+def as_slice(index: Index) -> slice:
+    """A range as a slice."""
+    assert isinstance(index, range)
+    return slice(index.start, index.stop)
+
+
+def permuted(stored: Tensor, dims: tuple[int | None, ...]) -> Tensor:
+    """`stored` seen with our dimensions: theirs in our order, a dimension of one where it is ours alone."""
+    view = stored.permute([d for d in dims if d is not None])
+    for k, d in enumerate(dims):
+        if d is None:
+            view = view.unsqueeze(k)
+    return view
+
+
+def restored(value: Tensor, dims: tuple[int | None, ...]) -> Tensor:
+    """The inverse of `permuted`."""
+    for k in reversed([k for k, d in enumerate(dims) if d is None]):
+        value = value.squeeze(k)
+    return value.permute(np.argsort([d for d in dims if d is not None]).tolist())
+
+
+def exported(
+    weights: WeightMap, parameters: Mapping[str, Tensor]
+) -> Iterator[tuple[str, Shape, torch.dtype, Callable[[], Tensor]]]:
+    """(name, shape, dtype, values) of every tensor that the rules read, bit for bit; values made when called."""
+    parts: dict[str, list[tuple[Tensor, Piece]]] = {}
+    shapes: dict[str, Shape] = {}
+    for ours, shape in weights.parameters.items():
+        for source, stored in sources(weights.rules[ours], shape):
+            shapes[source.names[0]] = stored
+        for piece in weights.pieces(ours):
+            parts.setdefault(piece.source, []).append((parameters[ours], piece))
+
+    def values(name: str) -> Tensor:
+        gathers = parts[name]
+        out = torch.empty(shapes[name], dtype=gathers[0][0].dtype, device="cpu")
+        for parameter, piece in gathers:
+            for theirs, ours in slices(piece):
+                out[theirs].copy_(restored(parameter.detach()[ours], piece.dims))
+        return out
+
+    for name, shape in shapes.items():
+        yield name, shape, parts[name][0][0].dtype, partial(values, name)
+
+
+def equal_bits(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors have the same shape, dtype and bits (a NaN equals itself)."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return a.data_ptr() == b.data_ptr() or torch.equal(
+        a.contiguous().flatten().view(torch.uint8), b.contiguous().flatten().view(torch.uint8)
+    )
