@@ -109,10 +109,13 @@ class Configuration:
         value = self.values.get("pad_token_id")
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
-    def rotary(self, head_dim: int, *, theta: float, old: tuple[str, str] = ("rope_theta", "")) -> Rotary:
+    def rotary(
+        self, head_dim: int, *, theta: float, share: float = 1.0, old: tuple[str, str] = ("rope_theta", "")
+    ) -> Rotary:
         """Rotary settings in the new spelling (`rope_parameters`) or the old (top level and `rope_scaling`).
 
-        theta: the family's default. old: how its older files spell the base and the rotated share of a head.
+        theta, share: the family's defaults of the base and of the rotated share of a head. old: how its older
+        files spell the two.
         Raises ConfigurationInvalid for a scaling that we do not have: none is ignored.
         """
         parameters = self.values.get("rope_parameters") or {}
@@ -121,7 +124,7 @@ class Configuration:
             raise ConfigurationInvalid("has rope_parameters or rope_scaling that is no table")
         new = Configuration({**self.values, **scaling, **parameters})
         base = new.number("rope_theta", old[0], default=theta)
-        share = new.number("partial_rotary_factor", *filter(None, old[1:]), default=1.0)
+        share = new.number("partial_rotary_factor", *filter(None, old[1:]), default=share)
         kind = new.values.get("rope_type", new.values.get("type", "default"))
         return Rotary(dim=int(head_dim * share), theta=base, scaling=_scaling(kind, new))
 
