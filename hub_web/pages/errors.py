@@ -1,0 +1,150 @@
+"""What people are told when a page cannot be made: what happened, and where to go from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import make_response, render_template, request, url_for
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from hub_web.api import errors as api_errors
+from hub_web.i18n import gettext
+from hub_web.pages import frame
+from modelcenter import errors
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from werkzeug.wrappers import Response
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A way on from here."""
+
+    label: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorView:
+    """An error as its page shows it."""
+
+    status: int
+    title: str
+    sentence: str
+    links: tuple[Link, ...]
+    request_id: str | None = None
+
+
+def register(app: Flask) -> None:
+    """Let `app` answer errors outside the API with pages."""
+    app.register_error_handler(errors.ModelCenterError, answer)
+    app.register_error_handler(HTTPException, answer_http)
+
+
+def answer(error: errors.ModelCenterError) -> Response:
+    """The page for an error of ours."""
+    if is_for_programs():
+        return api_errors.answer(error)
+    status = api_errors.STATUS.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    if isinstance(error, errors.RepositoryNotFound):
+        return page(
+            status,
+            gettext("There is no such model"),
+            gettext(
+                "%(name)s does not exist here, or is private and not yours to read.", name=error.repository
+            ),
+            Link(gettext("Search for it"), url_for("pages.models", q=error.repository.rpartition("/")[2])),
+        )
+    if isinstance(error, errors.RevisionNotFound):
+        return page(
+            status,
+            gettext("There is no such revision"),
+            gettext(
+                "%(name)s has no branch, tag or commit %(revision)s.",
+                name=error.repository,
+                revision=error.revision,
+            ),
+            Link(error.repository, model_address(error.repository)),
+        )
+    if isinstance(error, errors.EntryNotFound):
+        return page(
+            status,
+            gettext("There is no such file"),
+            gettext(
+                "%(path)s does not exist in %(name)s at %(revision)s.",
+                path=error.path,
+                name=error.repository,
+                revision=error.revision,
+            ),
+            Link(error.repository, model_address(error.repository)),
+        )
+    return known(status)
+
+
+def answer_http(error: HTTPException) -> Response:
+    """The page for what the framework refuses, and for our own faults."""
+    if error.code is None or error.code < 400:
+        return error.get_response()
+    if is_for_programs():
+        return api_errors.answer_http(error)
+    response = known(HTTPStatus(error.code))
+    if not isinstance(error, InternalServerError):
+        for name, value in error.get_headers():
+            if name.lower() not in ("content-type", "content-length"):
+                response.headers[name] = value
+    return response
+
+
+def known(status: HTTPStatus) -> Response:
+    """The page for a status alone."""
+    if status == HTTPStatus.NOT_FOUND:
+        return page(
+            status,
+            gettext("There is nothing here"),
+            gettext("The address leads nowhere: it may be mistyped, or the page has moved."),
+        )
+    if status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):
+        return page(
+            status,
+            gettext("This is not yours to see"),
+            gettext("You may not see this page with the access that you have. Ask its owner to let you in."),
+        )
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return page(
+            status,
+            gettext("The hub failed to make this page"),
+            gettext("The fault is ours and has been written to the log. Try again in a moment."),
+        )
+    return page(
+        status,
+        gettext("The hub cannot answer this request"),
+        gettext("Something in the address or the request does not fit."),
+    )
+
+
+def page(status: HTTPStatus, title: str, sentence: str, *links: Link) -> Response:
+    """An error page."""
+    view = ErrorView(
+        status=status,
+        title=title,
+        sentence=sentence,
+        links=(*links, Link(gettext("All models"), url_for("pages.models"))),
+        request_id=request.headers.get("X-Request-Id") if status >= 500 else None,
+    )
+    response = make_response(render_template("error.html", view=view, page=frame.make(indexed=False)), status)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def model_address(repository: str) -> str:
+    """The page of a model by its id."""
+    owner, _, name = repository.partition("/")
+    return url_for("pages.model", owner=owner, name=name)
+
+
+def is_for_programs() -> bool:
+    """Whether this address is answered in JSON."""
+    return request.path.startswith(("/api/", "/v1/", "/v2/")) or ".git/" in request.path

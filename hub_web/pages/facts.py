@@ -1,0 +1,178 @@
+"""What is known of a model, line by line, and two small pictures: its tensor types, the memory it needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hub_web.i18n import gettext
+from hub_web.pages import formats, labels
+from hub_web.pages.formats import Moment, Segment
+from hub_web.pages.presenters import HUGGING_FACE
+from hub_web.pages.state import State
+from modelcenter.registry.cards import language_code
+
+if TYPE_CHECKING:
+    from modelcenter.registry.tables.models import Model
+    from modelcenter.registry.tables.repositories import Repository
+
+HUES = 5  # colours of the stylesheet's bars
+SHOWN_LANGUAGES = 8
+SHOWN_BASES = 3
+SHOWN_PAPERS = 3
+ARXIV = re.compile(r"\d{4}\.\d{4,5}")
+REPO_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A fact's value: text, perhaps a link, code or a moment."""
+
+    text: str = ""
+    href: str | None = None
+    title: str | None = None
+    lang: str | None = None
+    code: bool = False
+    outside: bool = False
+    moment: Moment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of the facts."""
+
+    label: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dtype:
+    """The parameters stored in one tensor type, and their piece of the bar."""
+
+    name: str
+    count: str
+    start: int
+    width: int
+    hue: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the weights need in one type."""
+
+    dtype: str
+    bytes: str
+    bar: tuple[Segment, ...]
+
+
+def dtypes(by_dtype: dict[str, int]) -> tuple[Dtype, ...]:
+    """Tensor types by falling share, with their pieces of a bar."""
+    total = sum(by_dtype.values())
+    found, start = [], 0
+    for index, (name, count) in enumerate(sorted(by_dtype.items(), key=lambda item: (-item[1], item[0]))):
+        # A type of a few parameters is seen all the same.
+        width = max(round(1000 * count / total), 4) if total else 0
+        found.append(
+            Dtype(name, formats.short(count, formats.PARAMETER_UNITS), start, width, min(index + 1, HUES))
+        )
+        start += width
+    return tuple(found)
+
+
+def memory(count: int) -> tuple[Memory, ...]:
+    """What `count` parameters need in the types that people load in."""
+    return tuple(
+        Memory(name, formats.gibibytes(count * bits / 8), (Segment(0, round(1000 * bits / 32)),))
+        for name, bits in (("fp32", 32), ("fp16", 16), ("int8", 8), ("int4", 4))
+    )
+
+
+def facts(repository: Repository, model: Model, commit: str | None) -> tuple[Fact, ...]:
+    """What is known of a model, in the order people ask for it."""
+    found: list[Fact] = []
+
+    def add(label: str, *values: Value | None) -> None:
+        kept = tuple(value for value in values if value is not None)
+        if kept:
+            found.append(Fact(label, kept))
+
+    def count(value: int | None) -> Value | None:
+        return None if value is None else Value(formats.number(value))
+
+    def filtered(facet: str, value: str | None, label: str) -> Value | None:
+        return Value(label, State().toggled(facet, value).href()) if value else None
+
+    add(gettext("Size of the files"), Value(formats.size(model.size_bytes)) if model.size_bytes else None)
+    add(
+        gettext("Context length"),
+        Value(gettext("%(number)s tokens", number=formats.number(model.context_length)))
+        if model.context_length
+        else None,
+    )
+    add(gettext("Family"), filtered("family", model.family, labels.family(model.family or "")))
+    add(gettext("Architecture"), Value(model.architecture, code=True) if model.architecture else None)
+    add(gettext("Layers"), count(model.num_layers))
+    add(gettext("Width"), count(model.hidden_size))
+    heads = count(model.num_heads)
+    if model.num_heads and model.num_kv_heads and model.num_kv_heads != model.num_heads:
+        heads = Value(gettext("%(heads)s, %(kv)s key/value", heads=model.num_heads, kv=model.num_kv_heads))
+    add(gettext("Attention heads"), heads)
+    add(gettext("Vocabulary"), count(model.vocab_size))
+    add(gettext("Languages"), *languages(model.card.get("language")))
+    add(gettext("Licence"), licence(model))
+    add(gettext("Base model"), *bases(model.card.get("base_model")))
+    add(gettext("Paper"), *papers(model))
+    add(
+        gettext("Upstream"),
+        Value(repository.upstream, f"{HUGGING_FACE}/{repository.upstream}", outside=True)
+        if repository.upstream
+        else None,
+    )
+    add(gettext("Downloads"), count(repository.downloads) if not repository.is_linked else None)
+    add(gettext("Updated"), Value(moment=formats.moment(repository.updated_at)))
+    add(gettext("Revision"), Value(commit[:12], title=commit, code=True) if commit else None)
+    return tuple(found)
+
+
+def languages(card: object) -> Iterator[Value]:
+    """The languages that a card names, the first ones as links."""
+    codes = [code for code in card if isinstance(code, str)] if isinstance(card, list) else []
+    for code in codes[:SHOWN_LANGUAGES]:
+        yield Value(labels.language(code), State().toggled("language", language_code(code)).href())
+    if rest := codes[SHOWN_LANGUAGES:]:
+        names = ", ".join(labels.language(code) for code in rest)
+        yield Value(gettext("%(number)s more", number=len(rest)), title=names)
+
+
+def licence(model: Model) -> Value | None:
+    """The licence: the card's own name and link where it is none of the known ones."""
+    if not model.license:
+        return None
+    name, link = model.card.get("license_name"), model.card.get("license_link")
+    text = name if model.license == "other" and isinstance(name, str) else labels.license_name(model.license)
+    if isinstance(link, str) and link.startswith(("https://", "http://")):
+        return Value(text, link, outside=True)
+    return Value(text, State().toggled("license", model.license).href())
+
+
+def bases(card: object) -> Iterator[Value]:
+    """The models that this one was made from, as searches: they may be here or not."""
+    names = [name for name in card if isinstance(name, str)] if isinstance(card, list) else []
+    for name in names[:SHOWN_BASES]:
+        yield Value(name, State(text=name).href() if REPO_ID.fullmatch(name) else None)
+
+
+def papers(model: Model) -> Iterator[Value]:
+    """The papers that a card names, by title where it is known."""
+    block = model.card.get("modelcenter")
+    paper = block.get("paper") if isinstance(block, dict) else None
+    known: set[str] = set()
+    if isinstance(paper, dict) and isinstance(paper.get("url"), str) and paper["url"].startswith("https://"):
+        known.add(str(paper.get("arxiv")))
+        yield Value(str(paper.get("title") or paper["url"]), paper["url"], lang="en", outside=True)
+    identifiers = [tag.removeprefix("arxiv:") for tag in model.tags if tag.startswith("arxiv:")]
+    for identifier in identifiers[:SHOWN_PAPERS]:
+        if identifier not in known and ARXIV.fullmatch(identifier):
+            yield Value(f"arXiv {identifier}", f"https://arxiv.org/abs/{identifier}", outside=True)

@@ -1,0 +1,42 @@
+// What pages can do a little better with a script: copy, focus the search, wait for a verdict. All work without it.
+"use strict";
+
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  if (!navigator.clipboard) break;
+  const label = button.querySelector("span");
+  const before = label.textContent;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent.trim());
+    label.textContent = button.dataset.done;
+    button.classList.add("done");
+    setTimeout(() => {
+      label.textContent = before;
+      button.classList.remove("done");
+    }, 1600);
+  });
+}
+
+document.addEventListener("keydown", (event) => {
+  const search = document.getElementById("search");
+  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  const slash = event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey;
+  const palette = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey);
+  if (search && (slash || palette)) {
+    event.preventDefault();
+    search.focus();
+    search.select();
+  }
+  if (event.key === "Escape") {
+    for (const menu of document.querySelectorAll("details.refs[open]")) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  }
+});
+
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.refs[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
