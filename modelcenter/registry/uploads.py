@@ -1,91 +1,158 @@
-"""Large files on their way: who may send which bytes where, and what has arrived. No commit names them yet.
-
-A row of `large_files` is written when a blob has arrived whole, so a retry need not send it again. It belongs to
-one repository: knowing the SHA-256 of somebody else's file gives no right to it.
-"""
+"""Large files before their commit: what is here already, who may refer to it, how each file should travel."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import re
-import time
-from collections.abc import Iterable
+import codecs
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from sqlalchemy import select
+from dulwich.ignore import IgnoreFilter
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
-from modelcenter.errors import AccessDenied, Invalid, RepositoryNotFound
-from modelcenter.registry.blobs.interface import Blob
+from modelcenter.errors import BlobNotFound
+from modelcenter.registry import contents, lifecycle
+from modelcenter.registry.access import Actor, require
+from modelcenter.registry.blobs.interface import Blob, Source, address
 from modelcenter.registry.database import insert_missing
-from modelcenter.registry.tables import LargeFile, Repository
+from modelcenter.registry.gitattributes import NAME, Attributes
+from modelcenter.registry.hub import Hub
+from modelcenter.registry.tables import Commit, File, LargeFile, Repository, now
 
-VALID_SECONDS = 24 * 3600  # from the answer of the batch to the first byte; the sending may last longer
-AT_ONCE = 500  # addresses in one statement
-ADDRESS = re.compile(r"[0-9a-f]{64}")
+REGULAR_MAX = 10_000_000  # bytes; above it a file is large whatever its name
 
 
-@dataclass(frozen=True)
-class Permit:
-    """The right to send one blob to one repository in somebody's name, until it expires (seconds since 1970)."""
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A file that a client is about to send; `sample` is how it begins."""
 
-    repository_id: int
-    account_id: int
-    sha256: str
+    path: str
     size: int
-    expires: int
-
-    def signature(self, secret: str) -> str:
-        """What proves that this hub issued the permit."""
-        said = (
-            f"upload {self.repository_id} {self.account_id} {self.sha256} {self.size} {self.expires}"
-        ).encode()
-        return hmac.new(secret.encode(), said, hashlib.sha256).hexdigest()
-
-    def check(self, secret: str, signature: str) -> None:
-        """Raises AccessDenied unless the signature is ours and still valid."""
-        if not hmac.compare_digest(self.signature(secret).encode(), signature.encode("utf-8", "replace")):
-            raise AccessDenied("This upload address was not issued by this hub. Ask for a new one.")
-        if time.time() > self.expires:
-            raise AccessDenied("This upload address has expired. Ask for a new one.")
+    sample: bytes = b""
 
 
-def permit(repository: Repository, account_id: int, sha256: str, size: int) -> Permit:
-    """A new permit, valid from now."""
-    return Permit(repository.id, account_id, sha256, size, int(time.time()) + VALID_SECONDS)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How an announced file should travel. `present` names what lies at its path now: see Entry.etag."""
+
+    path: str
+    mode: Literal["lfs", "regular"]
+    ignored: bool
+    present: str | None
 
 
-def checked_address(sha256: object) -> str:
-    """The address, if it is one. Raises Invalid."""
-    if not isinstance(sha256, str) or not ADDRESS.fullmatch(sha256):
-        raise Invalid(f"{sha256!r:.100} is no SHA-256; expected 64 lower-case hexadecimal digits.")
-    return sha256
+def plan(
+    hub: Hub,
+    session: Session,
+    repository: Repository,
+    commit: Commit | None,
+    files: Sequence[Announced],
+    gitignore: str | None = None,
+) -> list[Plan]:
+    """How each of `files` should travel to the branch at `commit` (None: a linked entry, still empty).
 
-
-def arrived(session: Session, repository: Repository, addresses: Iterable[str]) -> dict[str, int]:
-    """The sizes of those blobs that have arrived in this repository, by address."""
-    wanted = sorted(set(addresses))
-    found: dict[str, int] = {}
-    for start in range(0, len(wanted), AT_ONCE):
-        rows = session.execute(
-            select(LargeFile.sha256, LargeFile.size).where(
-                LargeFile.repository_id == repository.id,
-                LargeFile.sha256.in_(wanted[start : start + AT_ONCE]),
-            )
+    Large is what `.gitattributes` says, what is binary or big; nothing that is empty. Ignored is what
+    the `.gitignore` sent along says, else that of the revision.
+    """
+    attributes = Attributes(_text(hub, session, repository, commit, NAME))
+    ignore = (
+        _text(hub, session, repository, commit, ".gitignore") if gitignore is None else gitignore.encode()
+    )
+    ignoring = IgnoreFilter(
+        [line for line in ignore.splitlines() if line.strip() and not line.startswith(b"#")]
+    )
+    present = (
+        {entry.path: entry for entry in contents.paths(session, repository, commit, [f.path for f in files])}
+        if commit
+        else {}
+    )
+    return [
+        Plan(
+            file.path,
+            "lfs" if _is_large(file, attributes) else "regular",
+            bool(ignoring.is_ignored(file.path)),
+            entry.etag if (entry := present.get(file.path)) and entry.kind == "file" else None,
         )
-        found.update(dict(rows.tuples().all()))
-    return found
+        for file in files
+    ]
 
 
-def record(session: Session, permit: Permit, blob: Blob) -> None:
-    """Note that the blob has arrived. Raises RepositoryNotFound where its repository was deleted meanwhile."""
-    if session.get(Repository, permit.repository_id) is None:
-        raise RepositoryNotFound(f"number {permit.repository_id}")
-    row = {
-        "repository_id": permit.repository_id,
-        "sha256": blob.sha256,
-        "size": blob.size,
-        "uploaded_by_id": permit.account_id,
-    }
-    insert_missing(session, LargeFile, [row])
+def known_size(session: Session, actor: Actor, repository: Repository, sha256: str) -> int | None:
+    """The size of a large file that `actor` may place in `repository` without sending it; None: send it.
+
+    That is what was uploaded to this repository, what `actor` uploaded anywhere, and what everybody may read
+    anyway. To know a hash is no right: other people's private files are unknown here.
+    """
+    mine = LargeFile.repository_id == repository.id
+    if actor.account_id is not None:
+        mine = or_(mine, LargeFile.uploaded_by_id == actor.account_id)
+    size = session.scalar(select(LargeFile.size).where(LargeFile.sha256 == address(sha256), mine).limit(1))
+    if size is not None:
+        return size
+    public = exists().where(
+        Repository.id == File.repository_id, Repository.private.is_(False), Repository.gated.is_(None)
+    )
+    return session.scalar(select(File.size).where(File.sha256 == sha256, public).limit(1))
+
+
+def is_here(hub: Hub, session: Session, actor: Actor, repository: Repository, blob: Blob) -> bool:
+    """Whether `actor` may place this large file in `repository` without sending it."""
+    if known_size(session, actor, repository, blob.sha256) != blob.size:
+        return False
+    try:
+        return hub.blobs.stat(blob.sha256) == blob.size
+    except BlobNotFound:
+        return False
+
+
+def receive(hub: Hub, actor: Actor, repo_id: str, blob: Blob, stream: Source) -> None:
+    """Takes the bytes of a large file for a repository that `actor` may write to.
+
+    When it returns they are durable, and a later commit, or the same upload begun again, finds them. Raises
+    BlobMismatch and keeps nothing where the bytes are others than announced.
+    """
+    with hub.database.session() as session:
+        require(actor, "write", lifecycle.get(session, actor, repo_id))
+    hub.blobs.put(stream, sha256=blob.sha256, size=blob.size)
+    with hub.database.transaction() as session:
+        repository = lifecycle.get(session, actor, repo_id)
+        require(actor, "write", repository)
+        remember(session, actor, repository, [blob])
+
+
+def remember(session: Session, actor: Actor, repository: Repository, blobs: Iterable[Blob]) -> None:
+    """Writes down that these large files may be read in `repository`."""
+    rows = [
+        {
+            "repository_id": repository.id,
+            "sha256": blob.sha256,
+            "size": blob.size,
+            "uploaded_by_id": actor.account_id,
+            "created_at": now(),
+        }
+        for blob in sorted(blobs, key=lambda blob: blob.sha256)
+    ]
+    insert_missing(session, LargeFile, rows)
+
+
+def _is_large(file: Announced, attributes: Attributes) -> bool:
+    if file.size == 0:
+        return False
+    return attributes.is_large(file.path) or file.size > REGULAR_MAX or _is_binary(file.sample)
+
+
+def _is_binary(sample: bytes) -> bool:
+    try:
+        # The sample may end inside a character: that alone does not make it binary.
+        return "\0" in codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        return True
+
+
+def _text(hub: Hub, session: Session, repository: Repository, commit: Commit | None, path: str) -> bytes:
+    found = contents.paths(session, repository, commit, [path]) if commit else []
+    if not found or found[0].sha256 is None or found[0].size > REGULAR_MAX:
+        return b""
+    with hub.blobs.open(found[0].sha256) as stream:
+        return stream.read()

@@ -1,0 +1,52 @@
+"""What happened on the hub: one event an act, written in the act's transaction; and counts of downloads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from modelcenter.registry.access import Actor
+from modelcenter.registry.database import add_to
+from modelcenter.registry.tables import Activity, DownloadCount, Repository, now
+
+
+def record(
+    session: Session,
+    actor: Actor | None,
+    verb: str,
+    subject: str,
+    repository: Repository | None = None,
+    **data: Any,
+) -> None:
+    """Writes down that `actor` (None: the hub itself) did `verb` to `subject`."""
+    session.add(
+        Activity(
+            account_id=actor.account_id if actor else None,
+            actor=actor.name if actor else "",
+            verb=verb,
+            subject=subject,
+            repository_id=repository.id if repository else None,
+            data=data,
+        )
+    )
+
+
+def count_downloads(session: Session, counts: Mapping[int, int]) -> None:
+    """Adds downloads by repository id: collected by the server, flushed in batches, off the request."""
+    day = now().date()
+    existing = {
+        repository_id: counts[repository_id]
+        for repository_id in sorted(counts)
+        if session.get(Repository, repository_id)
+    }
+    for repository_id, count in existing.items():
+        add_to(session, DownloadCount, {"repository_id": repository_id, "day": day}, "count", count)
+        session.execute(
+            update(Repository)
+            .where(Repository.id == repository_id)
+            .values(downloads=Repository.downloads + count)
+            .execution_options(synchronize_session=False)
+        )

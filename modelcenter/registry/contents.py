@@ -1,0 +1,182 @@
+"""What a revision holds: entries of its tree, and its files as a checkpoint's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from modelcenter.errors import EntryNotFound
+from modelcenter.registry import history, objects
+from modelcenter.registry.hub import Hub
+from modelcenter.registry.objects import FOLDER, Item
+from modelcenter.registry.tables import Commit, File, Repository
+from modelcenter.registry.trees import Load
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file or a folder at a revision.
+
+    oid: the Git id, of a large file's pointer where it is one. size: of the content, 0 for folders.
+    sha256: where the content is in the store, None for folders.
+    """
+
+    path: str
+    kind: Literal["file", "directory"]
+    oid: str
+    size: int = 0
+    sha256: str | None = None
+    is_lfs: bool = False
+    last_commit: Commit | None = None
+
+    @property
+    def name(self) -> str:
+        """The last segment of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def pointer_size(self) -> int:
+        """Bytes of the pointer that Git keeps in place of a large file."""
+        return len(objects.pointer(self.sha256 or "", self.size))
+
+    @property
+    def etag(self) -> str:
+        """What names the content in the Hub's protocol: SHA-256 of a large file, Git id of a regular one."""
+        return self.sha256 if self.is_lfs and self.sha256 else self.oid
+
+
+def tree(
+    session: Session,
+    repository: Repository,
+    commit: Commit,
+    path: str = "",
+    recursive: bool = False,
+    expand: bool = False,
+    *,
+    after: str | None = None,
+    limit: int | None = None,
+) -> list[Entry]:
+    """The entries of the folder `path`, in the order of their paths, those `after` a path and up to `limit`.
+
+    recursive: of all folders in it too. expand: with each entry's last commit. Raises EntryNotFound.
+    """
+    load = history.loader(session, repository.id)
+    path = path.strip("/")
+    root = _find(load, commit, path) if path else Item(FOLDER, commit.tree)
+    if root is None or not root.is_folder:
+        raise EntryNotFound(repository.repo_id, commit.oid, path, commit.oid)
+    found = sorted(_walk(session, repository.id, path, root.oid, recursive))
+    if after is not None:
+        found = [(name, item) for name, item in found if name > after]
+    return _entries(session, commit, found[:limit], expand)
+
+
+def paths(
+    session: Session, repository: Repository, commit: Commit, wanted: Iterable[str], expand: bool = False
+) -> list[Entry]:
+    """The entries at these paths, in their order; what does not exist is left out."""
+    load = history.loader(session, repository.id)
+    clean = dict.fromkeys(path.strip("/") for path in wanted)
+    found = [(path, item) for path in clean if path and (item := _find(load, commit, path)) is not None]
+    return _entries(session, commit, found, expand)
+
+
+def entry(session: Session, repository: Repository, commit: Commit, path: str) -> Entry:
+    """The entry at `path`. Raises EntryNotFound."""
+    found = paths(session, repository, commit, [path])
+    if not found:
+        raise EntryNotFound(repository.repo_id, commit.oid, path, commit.oid)
+    return found[0]
+
+
+def _find(load: Load, commit: Commit, path: str) -> Item | None:
+    item = Item(FOLDER, commit.tree)
+    for name in path.split("/"):
+        if not item.is_folder or name not in (items := load(item.oid)):
+            return None
+        item = items[name]
+    return item
+
+
+def _walk(
+    session: Session, repository_id: int, path: str, oid: str, recursive: bool
+) -> Iterator[tuple[str, Item]]:
+    """Path and item of all entries below a folder: one query a level, however wide it is."""
+    level = [(path, oid)]
+    while level:
+        trees = objects.trees(session, repository_id, (tree for _, tree in level))
+        below = [
+            (f"{folder}/{name}" if folder else name, item)
+            for folder, tree in level
+            for name, item in trees[tree].items()
+        ]
+        yield from below
+        level = [(name, item.oid) for name, item in below if item.is_folder] if recursive else []
+
+
+def _entries(
+    session: Session, commit: Commit, found: Collection[tuple[str, Item]], expand: bool
+) -> list[Entry]:
+    files = stored_files(session, commit.repository_id, (item.oid for _, item in found if not item.is_folder))
+    entries = [
+        Entry(path, "directory", item.oid) if item.is_folder else _file(path, files[item.oid])
+        for path, item in found
+    ]
+    if not expand:
+        return entries
+    split = [(path.rpartition("/")[0], path.rpartition("/")[2]) for path, _ in found]
+    last = history.last_commits(session, commit, split)
+    return [replace(entry, last_commit=last.get(entry.path)) for entry in entries]
+
+
+def _file(path: str, file: File) -> Entry:
+    return Entry(path, "file", file.oid, file.size, file.sha256, file.is_lfs)
+
+
+def stored_files(session: Session, repository_id: int, oids: Iterable[str]) -> dict[str, File]:
+    """What the repository's files of these Git ids are, by id."""
+    wanted = sorted(set(oids))
+    found: dict[str, File] = {}
+    for start in range(0, len(wanted), 1000):
+        rows = session.scalars(
+            select(File).where(
+                File.repository_id == repository_id, File.oid.in_(wanted[start : start + 1000])
+            )
+        )
+        found.update((file.oid, file) for file in rows)
+    return found
+
+
+class RevisionFiles:
+    """The files of a commit as `checkpoint` reads them. Holds no session while bytes are read."""
+
+    def __init__(self, hub: Hub, repository: Repository, commit: Commit) -> None:
+        self._blobs, self._place = hub.blobs, (repository.repo_id, commit.oid)
+        with hub.database.session() as session:
+            entries = tree(session, repository, commit, recursive=True)
+        self._files = {entry.path: entry for entry in entries if entry.kind == "file"}
+
+    def names(self) -> Collection[str]:
+        """All paths."""
+        return self._files.keys()
+
+    def size(self, name: str) -> int:
+        """Bytes of the file. Raises EntryNotFound."""
+        return self._entry(name).size
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
+        """The bytes from `start` up to `stop`. Raises EntryNotFound."""
+        entry = self._entry(name)
+        stop = entry.size if stop is None else min(stop, entry.size)
+        with self._blobs.open(entry.sha256 or "") as file:
+            file.seek(start)
+            return file.read(max(0, stop - start))
+
+    def _entry(self, name: str) -> Entry:
+        if name not in self._files:
+            raise EntryNotFound(*self._place, name, self._place[1])
+        return self._files[name]

@@ -1,0 +1,161 @@
+"""How a repository comes to be, is found, set and removed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from modelcenter.errors import AlreadyExists, NotHosted, RepositoryNotFound
+from modelcenter.registry import accounts, activity, gitattributes, history, jobs, objects
+from modelcenter.registry.access import Actor, may, require, require_create
+from modelcenter.registry.hub import Hub
+from modelcenter.registry.names import key_of, split_id
+from modelcenter.registry.tables import Account, Commit, File, Model, Ref, Repository, now
+from modelcenter.registry.trees import Folder
+
+INITIAL = "initial commit"
+
+
+def find(session: Session, repo_id: str) -> Repository | None:
+    """The repository of that id, for the registry itself: `get` asks who wants it. Case does not matter."""
+    return session.scalar(select(Repository).where(Repository.key == repo_id.lower()))
+
+
+def get(session: Session, actor: Actor, repo_id: str) -> Repository:
+    """The repository of that id. Raises RepositoryNotFound, also for one that `actor` may not read."""
+    repository = session.scalar(select(Repository).where(Repository.key == key_of(repo_id)))
+    if repository is None or not may(actor, "read", repository):
+        raise RepositoryNotFound(repo_id)
+    return repository
+
+
+def create(hub: Hub, actor: Actor, repo_id: str, *, private: bool = False) -> Repository:
+    """A new repository whose branch `main` has an initial commit, or a linked entry turned into one.
+
+    OWNER is oneself or an organisation where one may create; a site admin's act makes a missing organisation.
+    Raises AlreadyExists, Invalid, NotAuthenticated, AccessDenied.
+    """
+    namespace, name = split_id(repo_id)
+    require_create(actor, namespace)
+    stage_attributes(hub)
+    try:
+        with hub.database.transaction() as session:
+            repository = find(session, repo_id)
+            if repository is not None and not repository.is_linked:
+                raise AlreadyExists("Repository", repository.repo_id)
+            if repository is None:
+                owner = _owner(session, actor, namespace)
+                repository = Repository(namespace=owner.name, name=name, owner=owner, private=private)
+                repository.created_by_id = actor.account_id
+                session.add(repository)
+                session.flush()
+                _begin(session, actor, repository)
+                activity.record(session, actor, "repository.create", repository.repo_id, repository)
+            else:
+                repository.private = private
+                host(session, actor, repository)
+            return repository
+    except IntegrityError:  # two at once: the other was first
+        raise AlreadyExists("Repository", repo_id) from None
+
+
+def stage_attributes(hub: Hub) -> None:
+    """Stores the content of a new repository's `.gitattributes`, before the transaction that names it."""
+    hub.blobs.put([gitattributes.DEFAULT.encode()])
+
+
+def link(session: Session, repo_id: str, upstream: str) -> Repository:
+    """The catalogue entry `repo_id` for a repository elsewhere; what exists is left as it is."""
+    repository = find(session, repo_id)
+    if repository is None:
+        namespace, name = split_id(repo_id)
+        repository = Repository(namespace=namespace, name=name, status="linked", upstream=upstream)
+        session.add(repository)
+        session.flush()
+        session.add(Model(repository_id=repository.id))
+        activity.record(session, None, "repository.link", repo_id, repository, upstream=upstream)
+    return repository
+
+
+def host(session: Session, actor: Actor, repository: Repository) -> None:
+    """Turns a linked entry into a hosted repository of `actor`'s making; what is known of the model stays."""
+    require_create(actor, repository.namespace)
+    owner = _owner(session, actor, repository.namespace)
+    repository.status, repository.owner, repository.namespace = "hosted", owner, owner.name
+    repository.created_by_id = actor.account_id
+    _begin(session, actor, repository)
+    activity.record(session, actor, "repository.host", repository.repo_id, repository)
+
+
+def update(
+    session: Session,
+    actor: Actor,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    gated: Literal["auto", "manual", False] | None = None,
+) -> Repository:
+    """Changes the settings that are given; `gated=False` opens a gate. Raises AccessDenied."""
+    repository = get(session, actor, repo_id)
+    require(actor, "admin", repository)
+    if private is not None:
+        if repository.is_linked:
+            raise NotHosted(repository.repo_id, repository.upstream or "")
+        repository.private = private
+    if gated is not None:
+        repository.gated = gated or None
+    repository.updated_at = now()
+    activity.record(
+        session, actor, "repository.settings", repository.repo_id, repository, private=private, gated=gated
+    )
+    return repository
+
+
+def delete(session: Session, actor: Actor, repo_id: str) -> None:
+    """Removes the repository with its history. Its blobs stay: others may hold the same bytes."""
+    repository = get(session, actor, repo_id)
+    require(actor, "admin", repository)
+    activity.record(session, actor, "repository.delete", repository.repo_id, upstream=repository.upstream)
+    session.execute(sql_delete(Repository).where(Repository.id == repository.id))
+
+
+def moved(
+    session: Session, actor: Actor, repository: Repository, ref: Ref, commit: Commit, verb: str = "commit"
+) -> None:
+    """Writes down that `ref` now is at `commit`, and queues what follows from it."""
+    repository.updated_at = now()
+    activity.record(
+        session, actor, verb, repository.repo_id, repository, ref=ref.name, oid=commit.oid, title=commit.title
+    )
+    jobs.enqueue(
+        session,
+        "facts",
+        {"repository_id": repository.id, "commit": commit.oid, "ref": ref.name},
+        key=f"facts:{repository.id}:{commit.oid}",
+    )
+
+
+def _owner(session: Session, actor: Actor, namespace: str) -> Account:
+    """The account called `namespace`; for a site admin a missing organisation is made."""
+    account = session.scalar(select(Account).where(Account.key == namespace.lower()))
+    return account if account is not None else accounts.create_organization(session, actor, namespace)
+
+
+def _begin(session: Session, actor: Actor, repository: Repository) -> None:
+    """The first commit of a repository, its branch `main` and the row of its facts."""
+    content = gitattributes.DEFAULT.encode()
+    oid = objects.file_oid(content)
+    session.add(File(repository_id=repository.id, oid=oid, sha256=objects.sha256(content), size=len(content)))
+    root = Folder(lambda _: {})
+    root.put(gitattributes.NAME, objects.Item(objects.FILE, oid))
+    tree, trees = root.write()
+    commit = history.append(session, repository, actor, tree, trees, [], title=INITIAL)
+    ref = Ref(repository_id=repository.id, name=f"refs/heads/{repository.default_branch}", target=commit.oid)
+    session.add(ref)
+    if session.get(Model, repository.id) is None:
+        session.add(Model(repository_id=repository.id))
+    moved(session, actor, repository, ref, commit)

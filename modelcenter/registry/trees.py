@@ -1,0 +1,111 @@
+"""Trees as they change: an editor that reads only what it touches, and where two trees differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from modelcenter.errors import Invalid
+from modelcenter.registry.objects import EMPTY_TREE, FOLDER, Encoded, Item, Items, encode_tree
+
+Load = Callable[[str], Items]  # the entries of a tree by its id
+
+
+class Folder:
+    """A folder being edited: its entries, read when first asked for."""
+
+    def __init__(self, load: Load, oid: str = EMPTY_TREE) -> None:
+        self._load, self._oid = load, oid
+        self._items: dict[str, Item] | None = None
+        self._opened: dict[str, Folder] = {}
+
+    def get(self, path: str) -> Item | None:
+        """The entry at `path` as it stands, None where there is none."""
+        name, _, rest = path.partition("/")
+        if rest:
+            folder = self._open(name)
+            return folder.get(rest) if folder else None
+        if name in self._opened:
+            return None if self._opened[name].is_empty else Item(FOLDER, EMPTY_TREE)
+        return self.items.get(name)
+
+    def put(self, path: str, item: Item) -> None:
+        """Places a file. Raises Invalid where a folder is in its place, or a file in a folder's."""
+        self._put(path, item, path)
+
+    def remove(self, path: str) -> bool:
+        """Takes away a file or a folder with all it holds; says whether it was there."""
+        name, _, rest = path.partition("/")
+        if rest:
+            folder = self._open(name)
+            return folder.remove(rest) if folder else False
+        existed = self.get(name) is not None
+        self._opened.pop(name, None)
+        self.items.pop(name, None)
+        return existed
+
+    def write(self) -> tuple[str, list[Encoded]]:
+        """The id of the tree as edited, and the trees that are new. Empty folders are left out."""
+        new: list[Encoded] = []
+        items = dict(self.items)
+        for name, folder in self._opened.items():
+            items.pop(name, None)
+            if not folder.is_empty:
+                oid, below = folder.write()
+                items[name] = Item(FOLDER, oid)
+                new += below
+        encoded = encode_tree(items)
+        return encoded.oid, new if encoded.oid == self._oid else [*new, encoded]
+
+    @property
+    def items(self) -> dict[str, Item]:
+        """The entries as stored, except what was put or removed directly here."""
+        if self._items is None:
+            self._items = dict(self._load(self._oid))
+        return self._items
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no file is left."""
+        return not (self.items.keys() - self._opened.keys()) and all(
+            folder.is_empty for folder in self._opened.values()
+        )
+
+    def _put(self, path: str, item: Item, whole: str) -> None:
+        name, _, rest = path.partition("/")
+        present = self.get(name)
+        if rest:
+            if present is not None and not present.is_folder:
+                blocked = whole.removesuffix(f"/{rest}")
+                raise Invalid(f"{whole} cannot be added: {blocked} is a file. Delete it in the same commit.")
+            folder = self._open(name)
+            if folder is None:
+                folder = self._opened[name] = Folder(self._load)
+            folder._put(rest, item, whole)
+            return
+        if present is not None and present.is_folder:
+            raise Invalid(
+                f"{whole} cannot be added as a file: a folder is there. Delete it in the same commit."
+            )
+        self._opened.pop(name, None)
+        self.items[name] = item
+
+    def _open(self, name: str) -> Folder | None:
+        if name not in self._opened:
+            item = self.items.get(name)
+            if item is None or not item.is_folder:
+                return None
+            self._opened[name] = Folder(self._load, item.oid)
+        return self._opened[name]
+
+
+def changed_paths(load: Load, old: str, new: str, folder: str = "") -> Iterator[tuple[str, str]]:
+    """(folder, name) of each file and folder in which the trees `old` and `new` differ."""
+    before, after = load(old), load(new)
+    for name in before.keys() | after.keys():
+        was, is_now = before.get(name), after.get(name)
+        if was == is_now:
+            continue
+        yield folder, name
+        if is_now is not None and is_now.is_folder:
+            previous = was.oid if was is not None and was.is_folder else EMPTY_TREE
+            yield from changed_paths(load, previous, is_now.oid, f"{folder}/{name}" if folder else name)
