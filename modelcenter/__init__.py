@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from modelcenter.client import Hub as Hub
     from modelcenter.loading import load as load
-    from modelcenter.loading import save as save
+    from modelcenter.saving import save as save
     from modelcenter.verification import verify as verify
 
 __version__ = "0.1.0"
@@ -20,7 +20,7 @@ __all__ = ["Hub", "__version__", "load", "save", "verify"]
 _HOMES = {
     "Hub": "modelcenter.client",
     "load": "modelcenter.loading",
-    "save": "modelcenter.loading",
+    "save": "modelcenter.saving",
     "verify": "modelcenter.verification",
 }
 

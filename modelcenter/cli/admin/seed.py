@@ -24,5 +24,6 @@ def command(folder: Path, data: Path | None) -> None:
 
         result = seed(hub, folder)
     say(
-        f"{result.created} created, {result.unchanged} unchanged, {result.kept} kept as they are hosted here."
+        f"{result.created} entries created, {result.updated} renewed, {result.unchanged} unchanged, "
+        f"{result.kept} left alone as they are hosted here."
     )
