@@ -18,9 +18,7 @@ class Task:
 
 
 TASKS: dict[str, Task] = {
-    "text-generation": Task(
-        "Text generation", "文本生成", ("生成", "续写", "对话", "聊天", "llm", "大模型", "语言模型")
-    ),
+    "text-generation": Task("Text generation", "文本生成", ("生成", "续写", "llm", "大模型", "语言模型")),
     "text2text-generation": Task("Text-to-text generation", "文本到文本生成", ("生成", "编解码", "seq2seq")),
     "fill-mask": Task("Fill-mask", "完形填空", ("掩码", "填空", "masked lm", "mlm")),
     "feature-extraction": Task(
@@ -165,6 +163,21 @@ LANGUAGES: dict[str, tuple[str, str]] = {
     "uk": ("Ukrainian", "乌克兰文"),
     "ur": ("Urdu", "乌尔都文"),
     "vi": ("Vietnamese", "越南文"),
+}
+
+# What else people call a language when they look for it.
+LANGUAGE_WORDS: dict[str, tuple[str, ...]] = {
+    "zh": ("汉语", "汉字", "普通话", "简体", "繁体", "mandarin"),
+    "en": ("英语",),
+    "lzh": ("古文", "古汉语", "文言"),
+    "ja": ("日语",),
+    "ko": ("韩语",),
+    "fr": ("法语",),
+    "de": ("德语",),
+    "es": ("西班牙语",),
+    "ru": ("俄语",),
+    "ar": ("阿拉伯语",),
+    "code": ("编程", "代码", "programming"),
 }
 
 # Spellings that cards use for a language beside its code.
