@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from modelcenter.registry import search
 from modelcenter.registry.cards import Card, language_code
 from modelcenter.registry.tables import Facet, Model, Repository
+from modelcenter.registry.verify import storable
 from modelcenter.registry.vocabulary import LANGUAGE_WORDS, LANGUAGES, SYNONYMS, TASKS
 from modelcenter.verification import Verdict
 
@@ -80,7 +81,7 @@ def describe(repository: Repository, model: Model, found: Evidence, seeded: Card
     model.family = _word(
         known.facts.family, verdict.family if verdict else None, facts.family, model.model_type
     )
-    model.parameters_by_dtype = dict(verdict.parameters_by_dtype) if verdict else {}
+    model.parameters_by_dtype = storable(dict(verdict.parameters_by_dtype)) if verdict else {}
     # A complete checkpoint has its model's parameters; of any other only what it stores is known.
     proved = verdict.facts.parameters if verdict and verdict.is_complete and verdict.facts else None
     stored = verdict.parameters if verdict else None
@@ -191,7 +192,7 @@ def _word(*candidates: Any) -> str | None:
     """The first candidate that is a text worth keeping."""
     for value in candidates:
         if isinstance(value, str) and (text := " ".join(value.replace("\0", "").split())):
-            return text[:100]
+            return text[:100].encode("utf-8", "replace").decode()
     return None
 
 

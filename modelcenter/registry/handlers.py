@@ -1,0 +1,77 @@
+"""What follows a commit: its verdict, and for the head of the default branch the model's facts and its words.
+
+Handlers may run twice and in any order: they write what the commit holds, and only while it still counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from modelcenter.registry import facts, jobs, verify
+from modelcenter.registry.cards import MAX_TEXT, Card, read_card
+from modelcenter.registry.hub import Hub
+from modelcenter.registry.repositories import RevisionFiles
+from modelcenter.registry.tables import Commit, Model, Ref, Repository, now
+from modelcenter.verification import MOST_CONFIG_BYTES
+
+CARD, CONFIGURATION = "README.md", "config.json"
+
+
+def describe_commit(hub: Hub, payload: Mapping[str, Any]) -> None:
+    """The job `facts`: {"repository_id", "commit"}. A repository that is gone asks for nothing."""
+    repository_id, oid = payload["repository_id"], payload["commit"]
+    with hub.database.session() as session:
+        repository = session.get(Repository, repository_id)
+        commit = session.get(Commit, (repository_id, oid))
+    if repository is None or commit is None:
+        return
+    files = RevisionFiles(hub, repository, commit)
+    verdict = verify.judge(files)
+    found = facts.Evidence(
+        card=read_card(_content(files, CARD, MAX_TEXT)),
+        config=facts.read_json(_content(files, CONFIGURATION, MOST_CONFIG_BYTES)),
+        files=files.names(),
+        size_bytes=sum(files.size(name) for name in files.names()),
+        commit=oid,
+        verdict=verdict,
+    )
+    with hub.database.transaction() as session:
+        if session.get(Commit, (repository_id, oid)) is None:
+            return
+        verify.record(session, repository_id, oid, verdict)
+        repository = session.get_one(Repository, repository_id)
+        if _head(session, repository) == oid:
+            _write(session, repository, found)
+
+
+def _content(files: RevisionFiles, name: str, limit: int) -> bytes:
+    return files.read(name, 0, limit) if name in files.names() else b""
+
+
+def _head(session: Session, repository: Repository) -> str | None:
+    name = f"refs/heads/{repository.default_branch}"
+    return session.scalar(select(Ref.target).where(Ref.repository_id == repository.id, Ref.name == name))
+
+
+def _write(session: Session, repository: Repository, found: facts.Evidence) -> None:
+    # The row's lock: of two workers on one model one waits for the other.
+    model = session.scalar(select(Model).where(Model.repository_id == repository.id).with_for_update())
+    if model is None:
+        model = Model(repository_id=repository.id)
+        session.add(model)
+    seeded = read_card(model.card_text) if model.card_text else None
+    facts.describe(repository, model, found, seeded)
+    model.updated_at = now()
+    facts.publish(session, repository, model, _words(found.card, seeded))
+
+
+def _words(card: Card, seeded: Card | None) -> Card:
+    """The card whose text is searched: the upload's, else its entry's."""
+    return card if card.body.strip() or seeded is None else seeded
+
+
+HANDLERS: Mapping[str, jobs.Handler] = {"facts": describe_commit}
