@@ -14,6 +14,7 @@ from modelcenter.models.config import Rotary, RotaryScaling
 
 MOST = 2**31  # of any count or size; far above what exists, far below what hurts
 MOST_LAYERS = 4096
+LARGEST = 1e12  # of any base, scale or epsilon
 ACTIVATIONS = frozenset(
     ("gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish", "tanh")
 )
@@ -54,12 +55,12 @@ class Configuration:
         return self.integer(*names, default=default, most=MOST_LAYERS)
 
     def number(self, *names: str, default: Any = _REQUIRED) -> float:
-        """The first of `names` that is set, a number."""
+        """The first of `names` that is set, a number that is not negative."""
         name, value = self._find(names, default)
         if value is default:
             return default  # type: ignore[no-any-return]
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigurationInvalid(f"has {name} {value!r}; expected a number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LARGEST:
+            raise ConfigurationInvalid(f"has {name} {value!r}; expected a number from 0 to {LARGEST:g}")
         return float(value)
 
     def flag(self, *names: str, default: bool) -> bool:
@@ -126,6 +127,10 @@ class Configuration:
         base = new.number("rope_theta", old[0], default=theta)
         share = new.number("partial_rotary_factor", *filter(None, old[1:]), default=share)
         kind = new.values.get("rope_type", new.values.get("type", "default"))
+        if base <= 1 or not 0 < share <= 1:
+            raise ConfigurationInvalid(
+                f"rotates {share:g} of each head with base {base:g}; expected a share up to 1, a base above 1"
+            )
         return Rotary(dim=int(head_dim * share), theta=base, scaling=_scaling(kind, new))
 
 

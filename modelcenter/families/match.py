@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from modelcenter.errors import UnknownArchitecture
+from modelcenter.errors import ConfigurationInvalid, UnknownArchitecture
 from modelcenter.families.configuration import Configuration
 from modelcenter.families.family import Family, Header, in_layout, untied, with_head
 from modelcenter.families.table import FAMILIES
-from modelcenter.models.config import ModelConfig
+from modelcenter.models.config import ModelConfig, check_size
 from modelcenter.weights.plan import Audit, audit
 from modelcenter.weights.relations import sources
 from modelcenter.weights.rules import WeightMap
@@ -69,5 +69,9 @@ def match(values: Mapping[str, Any], header: Header) -> Match:
             f"config.json names the model_type {model_type!r}, which no family claims. "
             f"Known are: {', '.join(sorted(FAMILIES))}."
         )
+    if "quantization_config" in configuration:
+        raise ConfigurationInvalid("has a quantization_config: quantised checkpoints are not read")
     found = family(FAMILIES[model_type])
-    return Match(found, "huggingface", configuration, found.config(configuration, header))
+    config = found.config(configuration, header)
+    check_size(config)
+    return Match(found, "huggingface", configuration, config)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Literal, TypeAlias
 
-from modelcenter.errors import CannotShard
+from modelcenter.errors import CannotShard, ConfigurationInvalid
 
 Shape: TypeAlias = "tuple[int, ...]"
 Tree: TypeAlias = "dict[str, Parameter]"
@@ -132,6 +132,17 @@ class Attention:
     rotary: Rotary | None = None
     window: int | None = None  # tokens
     transposed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.num_heads % self.num_kv_heads:
+            raise ConfigurationInvalid(
+                f"has {self.num_heads} heads and {self.num_kv_heads} key/value heads; "
+                "expected a number of heads that is a multiple of the other"
+            )
+        if self.rotary is not None and (self.rotary.dim % 2 or not 0 < self.rotary.dim <= self.head_dim):
+            raise ConfigurationInvalid(
+                f"rotates {self.rotary.dim} of {self.head_dim} elements of a head; expected an even number"
+            )
 
     @property
     def heads_per_group(self) -> int:
@@ -286,6 +297,12 @@ class Experts:
     activation: str
     layout: PairLayout = "alternating"
 
+    def __post_init__(self) -> None:
+        if self.num_experts_per_token > self.num_experts:
+            raise ConfigurationInvalid(
+                f"chooses {self.num_experts_per_token} of {self.num_experts} experts; expected fewer"
+            )
+
     @property
     def block_rows(self) -> int:
         """Rows of a block where gate and up alternate."""
@@ -322,6 +339,14 @@ class RelativeBias:
     max_distance: int  # tokens
     bidirectional: bool
     num_heads: int
+
+    def __post_init__(self) -> None:
+        exact = self.num_buckets // (4 if self.bidirectional else 2)
+        if not 0 < exact < self.max_distance:
+            raise ConfigurationInvalid(
+                f"puts distances up to {self.max_distance} into {self.num_buckets} buckets; "
+                "expected at least four buckets, and more distances than buckets for exact ones"
+            )
 
     def tree(self) -> Tree:
         return {"weight": Parameter((self.num_buckets, self.num_heads), 1, 1)}
@@ -570,6 +595,18 @@ class EncoderDecoder(_Model):
 
 
 ModelConfig: TypeAlias = "Encoder | Decoder | EncoderDecoder"
+
+MOST_PARTS = 100_000  # layers and experts together; the largest models have some tens of thousands
+
+
+def check_size(config: ModelConfig) -> None:
+    """Raise ConfigurationInvalid for a model of more parts than any has: configurations are untrusted."""
+    blocks = (*config.encoder.blocks, *config.blocks) if isinstance(config, EncoderDecoder) else config.blocks
+    parts = sum(
+        block.feedforward.num_experts if isinstance(block.feedforward, Experts) else 1 for block in blocks
+    )
+    if parts > MOST_PARTS:
+        raise ConfigurationInvalid(f"implies {parts} layers and experts; expected at most {MOST_PARTS}")
 
 
 # --- a rank's share
