@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickletools
 import struct
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -113,8 +114,11 @@ class StackMachine:
         raise CheckpointDamaged(file, f"its pickle has more than {MAX_OPCODES} instructions")
 
     def _argument(self, opcode: pickletools.OpcodeInfo) -> Any:
-        if opcode.name == "STRING":  # the standard reader evaluates escapes, and warns
-            return self.stream.readline().strip().strip(b"'\"").decode("latin-1")
+        # pickletools reads escapes in lines where unpicklers do not: a name would not be the one that is run.
+        if opcode.name in ("GLOBAL", "INST"):
+            return self._line(), self._line()
+        if opcode.name in ("STRING", "PERSID"):
+            return self._line()
         return opcode.arg.reader(self.stream) if opcode.arg is not None else None  # type: ignore[arg-type]
 
     def _step(self, name: str, argument: Any) -> None:
@@ -129,6 +133,12 @@ class StackMachine:
             if method is None:
                 raise CheckpointUnsafe(self.stream.name, f"the pickle instruction {name}")
             method(argument)
+
+    def _line(self) -> str:
+        line = self.stream.readline()
+        if not line.endswith(b"\n"):
+            raise ValueError("a line breaks off")
+        return line[:-1].decode()
 
     # --- the stack
 
@@ -264,9 +274,8 @@ class StackMachine:
 
     # --- names and calls: looked at, never followed
 
-    def _op_global(self, argument: str) -> None:
-        module, _, name = argument.partition(" ")
-        self._name(module, name)
+    def _op_global(self, argument: tuple[str, str]) -> None:
+        self._name(*_today(*argument))
 
     def _op_stack_global(self, _: None) -> None:
         name, module = self._pop(), self._pop()
@@ -275,14 +284,13 @@ class StackMachine:
         self._name(module, name)
 
     def _name(self, module: str, name: str) -> None:
-        found = Global(PYTHON_2_MODULES.get(module, module), name)
+        found = Global(module, name)
         if (found.module, found.name) not in self.allowed:
             raise CheckpointUnsafe(self.stream.name, str(found))
         self.stack.append(found)
 
-    def _op_inst(self, argument: str) -> None:
-        module, _, name = argument.partition(" ")
-        raise CheckpointUnsafe(self.stream.name, str(Global(module, name)))
+    def _op_inst(self, argument: tuple[str, str]) -> None:
+        raise CheckpointUnsafe(self.stream.name, str(Global(*_today(*argument))))
 
     def _op_obj(self, _: None) -> None:
         items = self._pop_to_mark()
@@ -321,8 +329,11 @@ class StackMachine:
         self.stack.append(self.persistent(identifier))
 
 
-# torch.save writes protocol 2, which spells modules as Python 2 did; these are the ones that may be allowed.
-PYTHON_2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+def _today(module: str, name: str) -> tuple[str, str]:
+    """Python 3's name of what protocol 2, torch.save's, spells as Python 2 did; unpicklers do so too."""
+    if (module, name) in NAME_MAPPING:
+        return NAME_MAPPING[module, name]
+    return IMPORT_MAPPING.get(module, module), name
 
 
 def _described(value: object) -> str:
