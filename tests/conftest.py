@@ -1,4 +1,4 @@
-"""What tests of several rooms share: a hub as people use it, and a small checkpoint."""
+"""Fixtures that all suites share: databases of both kinds, and a hub on them."""
 
 from __future__ import annotations
 
@@ -8,47 +8,65 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server import Server, running_server
+from modelcenter.registry.hub import Hub, open_hub
+from modelcenter.settings import Settings
+from tests.support.databases import migrated, postgresql_database, postgresql_server
 
 
 @pytest.fixture(scope="session")
-def live_hub(tmp_path_factory) -> Iterator[Server]:
-    """One running hub for all tests that leave others' repositories alone."""
-    with running_server(tmp_path_factory.mktemp("live-hub")) as running:
-        yield running
-
-
-@pytest.fixture
-def at_hub(live_hub, monkeypatch, tmp_path) -> Server:
-    """The running hub, configured for alice's client in this process; logins and caches are the test's own."""
-    for name in ("MODELCENTER_DATA", "HF_ENDPOINT", "HF_TOKEN", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MODELCENTER_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("MODELCENTER_ENDPOINT", live_hub.url)
-    monkeypatch.setenv("MODELCENTER_TOKEN", live_hub.token)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return live_hub
+def postgresql() -> Iterator[str]:
+    """The address of a PostgreSQL server, without a database."""
+    with postgresql_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
-def kept_bert(tmp_path_factory) -> Path:
-    """A small BERT as transformers saves it, with a vocabulary; not to be changed."""
-    import torch
-    from transformers import BertConfig, BertModel
+def postgresql_template(postgresql: str) -> Iterator[str]:
+    """The name of a migrated database, for copies."""
+    with postgresql_database(postgresql) as url:
+        migrated(url)
+        yield url.rpartition("/")[2]
 
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("bert") / "tiny-bert"
-    config = BertConfig(
-        vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24
-    )
-    BertModel(config).save_pretrained(folder)
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    (folder / "vocab.txt").write_text("\n".join([*special, *"你好世界abcdefghij"]), "utf-8")
-    (folder / "README.md").write_text("---\nlicense: mit\nlanguage: [en, zh]\n---\n# A tiny BERT\n")
-    return folder
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a migrated database, for copies."""
+    path = tmp_path_factory.mktemp("template") / "modelcenter.sqlite3"
+    migrated(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a fresh, migrated database: once SQLite, once PostgreSQL."""
+    if request.param == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        yield f"sqlite:///{shutil.copy(template, tmp_path / 'modelcenter.sqlite3')}"
+        return
+    server: str = request.getfixturevalue("postgresql")
+    with postgresql_database(server, request.getfixturevalue("postgresql_template")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a database without tables: once SQLite, once PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.sqlite3'}"
+        return
+    with postgresql_database(request.getfixturevalue("postgresql")) as url:
+        yield url
 
 
 @pytest.fixture
-def tiny_bert(kept_bert, tmp_path) -> Path:
-    """A copy of the small BERT to change."""
-    return Path(shutil.copytree(kept_bert, tmp_path / "tiny-bert"))
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """The settings of a hub in a fresh directory, its database migrated."""
+    return Settings(data=tmp_path / "hub", database_url=database_url, secret_key="only for tests")
+
+
+@pytest.fixture
+def hub(settings: Settings) -> Iterator[Hub]:
+    """A hub with nothing in it."""
+    hub = open_hub(settings)
+    yield hub
+    hub.database.close()

@@ -1,0 +1,101 @@
+"""Databases for tests: a PostgreSQL server, found or started; schemas migrated once and copied."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from modelcenter.registry.database import migrate, open_database
+
+STANDARD = "postgresql://postgres@127.0.0.1:5432"
+
+
+def migrated(url: str) -> None:
+    """Brings the database at `url` up to date and lets go of it."""
+    database = open_database(url)
+    try:
+        migrate(database)
+    finally:
+        database.close()
+
+
+@contextlib.contextmanager
+def postgresql_server() -> Iterator[str]:
+    """The address of a server: the machine's, else one of our own. Skips without either; fails in CI."""
+    if _answers(STANDARD):
+        yield STANDARD
+        return
+    programs = _programs()
+    if programs is None:
+        reason = (
+            f"no PostgreSQL answers at {STANDARD} and no initdb is installed (Debian: apt install postgresql)"
+        )
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with _started(programs) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def postgresql_database(server: str, template: str = "template0") -> Iterator[str]:
+    """The address of a new database, a copy of `template`, gone afterwards."""
+    name = f"modelcenter_test_{secrets.token_hex(6)}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'")
+    try:
+        yield f"{server}/{name}"
+    finally:
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _answers(url: str) -> bool:
+    try:
+        psycopg.connect(f"{url}/postgres", connect_timeout=3).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _programs() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    path = str(found[-1]) if found else shutil.which("initdb")
+    return Path(path).parent if path else None
+
+
+@contextlib.contextmanager
+def _started(programs: Path) -> Iterator[str]:
+    """A server of our own on a free port, without the durability that only costs time here."""
+    # It refuses to run as root, and its user cannot enter pytest's folders.
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    with tempfile.TemporaryDirectory(prefix="modelcenter-postgresql-") as folder:
+        if user:
+            shutil.chown(folder, "postgres")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        data = f"{folder}/data"
+        initdb = [str(programs / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        _run([*user, *initdb, "--locale=C.UTF-8", "--no-sync"])
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300"
+        control = [*user, str(programs / "pg_ctl"), "-D", data, "-w"]
+        _run([*control, "-l", f"{folder}/log", "-o", options, "start"])
+        try:
+            yield f"postgresql://postgres@127.0.0.1:{port}"
+        finally:
+            _run([*control, "-m", "immediate", "stop"])
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL, timeout=120)
