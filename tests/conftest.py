@@ -11,6 +11,9 @@ import pytest
 from modelcenter.registry.hub import Hub, open_hub
 from modelcenter.settings import Settings
 from tests.support.databases import migrated, postgresql_database, postgresql_server
+from tests.support.outside import at_hub, kept_bert, live_hub, tiny_bert, unique
+
+__all__ = ["at_hub", "kept_bert", "live_hub", "tiny_bert", "unique"]  # fixtures, found by their names here
 
 
 @pytest.fixture(scope="session")

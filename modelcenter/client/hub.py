@@ -50,6 +50,27 @@ class Hub:
         assert isinstance(answer, dict)
         return answer
 
+    def search(
+        self,
+        words: str = "",
+        facets: Mapping[str, list[str]] | None = None,
+        *,
+        sort: str | None = None,
+        page: int = 1,
+        limit: int = 30,
+    ) -> dict[str, Any]:
+        """A page of the catalogue: `total`, `models` with their facts, `facets` with counts.
+
+        facets: values by facet (task, language, family, license, size, loads, organization, library).
+        """
+        query: dict[str, str | list[str]] = {"q": words, "page": str(page), "limit": str(limit)}
+        query |= facets or {}
+        if sort:
+            query["sort"] = sort
+        answer = self.get("/api/catalogue", query)
+        assert isinstance(answer, dict)
+        return answer
+
     def get(
         self, path: str, query: Mapping[str, str | list[str]], name: str = "", revision: str | None = None
     ) -> object:
