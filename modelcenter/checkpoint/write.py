@@ -89,6 +89,8 @@ def write_safetensors(
 
 
 def _description(name: str, tensor: torch.Tensor | Pending) -> _Described:
+    if name == "__metadata__":
+        raise CheckpointUnsupported(SINGLE, f"cannot hold a tensor named {name}", "rename it")
     if isinstance(tensor, Pending):
         return tensor
     dtype = SAFETENSORS_NAMES.get(str(tensor.dtype).removeprefix("torch."))

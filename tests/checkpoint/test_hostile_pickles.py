@@ -126,7 +126,7 @@ ENDLESS: dict[str, bytes] = {
     "keys that collide": b"\x80\x02}(" + b"".join(
         b"\x8a\x0c" + (i * (2**61 - 1)).to_bytes(12, "little") + b"N" for i in range(1, 50_000)
     ) + b"u.",
-    "marks": b"\x80\x02" + b"(" * 1_000_000 + b"t" * 1_000_000 + b".",
+    "marks": b"\x80\x02" + b"(" * 300_000 + b"t" * 300_000 + b".",
     "sizes of a million dimensions": (
         b"\x80\x02(" + b"K\x01" * 500_000 + b"tq\x000" + b"ctorch\nSize\nh\x00\x85R0" * 50_000 + b"N."
     ),

@@ -11,7 +11,7 @@ DTYPES = [
 
 def values(dtype: torch.dtype, *shape: int) -> torch.Tensor:
     """Random values of any dtype."""
-    return (torch.rand(*shape) * 2).to(dtype)
+    return (torch.rand(shape) * 2).to(dtype)
 
 
 def every_kind() -> dict[str, torch.Tensor]:
