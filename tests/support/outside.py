@@ -6,15 +6,19 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.server import Server, running_server
+if TYPE_CHECKING:
+    from tests.support.server import Server
 
 
 @pytest.fixture(scope="session")
 def live_hub(tmp_path_factory) -> Iterator[Server]:
     """One running hub for all tests that leave others' repositories alone."""
+    from tests.support.server import running_server
+
     with running_server(tmp_path_factory.mktemp("live-hub")) as running:
         yield running
 
