@@ -1,4 +1,4 @@
-"""What requests leave to be noted, off the request: downloads counted and tokens seen, written now and then."""
+"""What requests leave to be noted, off the request: downloads and tokens seen, written now and then."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Ledger:
         self.flush()
 
     def flush(self) -> None:
-        """Write what was noted; downloads are kept for the next time where the database does not take them."""
+        """Write what was noted; downloads are kept for the next time if the database does not take them."""
         with self.lock:
             downloads, self.downloads = self.downloads, Counter()
             actors, self.actors = self.actors, {}

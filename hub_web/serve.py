@@ -1,8 +1,8 @@
 """The hub as a process: gunicorn with threads, and the job worker as a child beside it.
 
-    modelcenter serve            arbiter: listens, restarts what dies, stops all on SIGTERM
-      ├─ gunicorn worker × n     threads answer requests; files leave by sendfile
-      └─ hub_web.worker          facts, cards, search index, verification; started by exec
+modelcenter serve            arbiter: listens, restarts what dies, stops all on SIGTERM
+  ├─ gunicorn worker × n     threads answer requests; files leave by sendfile
+  └─ hub_web.worker          facts, cards, search index, verification; started by exec
 """
 
 from __future__ import annotations

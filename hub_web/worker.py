@@ -1,4 +1,4 @@
-"""The job worker's process: does what commits leave to be done, until it is told to stop or its server is gone."""
+"""The job worker's process: does what commits leave to be done, until told to stop or its server is gone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 
+from modelcenter.registry.handlers import HANDLERS
 from modelcenter.registry.hub import open_hub
 from modelcenter.registry.jobs import Worker
 from modelcenter.settings import Settings
@@ -15,9 +16,11 @@ def main() -> None:
     """Work on the hub that the environment describes."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server says when to stop
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the server says when to stop
     threading.Thread(target=watch_server, args=(stop,), daemon=True).start()
-    Worker(open_hub(Settings.from_environment())).run_forever(stop)
+    Worker(open_hub(Settings.from_environment()), HANDLERS).run_forever(stop)
 
 
 def watch_server(stop: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""What clients are told when something cannot be done: status, X-Error-Code, one sentence. The only such table.
+"""What clients are told when something cannot be done: status, X-Error-Code, a sentence. The one such table.
 
 huggingface_hub chooses its exception classes by X-Error-Code alone, so the names in `HUB_CODES` are the
 protocol's, not ours: do not rename them.
@@ -41,6 +41,8 @@ HUB_CODES: Mapping[str, str] = {
     "repository-not-found": "RepoNotFound",
     "revision-not-found": "RevisionNotFound",
     "entry-not-found": "EntryNotFound",
+    # The entry exists, its files do not: clients then show the sentence that names the upstream.
+    "not-hosted": "EntryNotFound",
 }
 
 
@@ -54,7 +56,7 @@ def api_blueprint(name: str) -> Blueprint:
 
 
 def answer(error: ModelCenterError) -> Response:
-    """The answer for an error of ours; one we have no row for is a fault of this hub, logged and told as 500."""
+    """The answer for an error of ours; one without a row is a fault of this hub, logged and told as 500."""
     status = status_of(error)
     if status is None:
         return answer_unexpected(error)

@@ -1,17 +1,18 @@
-"""Large files, by the Git LFS batch protocol: which are here already, where to send the others, and the sending."""
+"""Large files, by the Git LFS batch protocol: which are here already, where to send others, the sending."""
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 from flask import Blueprint, Response, jsonify, request
 
 from hub_web import context
 from hub_web.api.body import json_body
 from hub_web.api.errors import api_blueprint
-from modelcenter.errors import BlobMismatch, Invalid, NotSupported
-from modelcenter.registry import access, repositories, uploads
+from hub_web.api.permits import VALID_SECONDS, Permit
+from modelcenter.errors import BlobMismatch, Invalid, NotFound, NotSupported
+from modelcenter.registry import access, accounts, repositories, uploads
+from modelcenter.registry.blobs.interface import Blob, address
 from modelcenter.registry.tables import Repository
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
@@ -30,54 +31,43 @@ def batch(owner: str, name: str) -> Response:
         raise Invalid(f"hash_algo is {body['hash_algo']!r}; expected sha256.")
     wanted = read_objects(body.get("objects"))
     repository = writable(owner, name)
-    present = uploads.arrived(context.session(), repository, wanted)
-    account_id = context.actor().account_id
-    assert account_id is not None  # who may write has an account
+    hub, session, actor = context.hub(), context.session(), context.actor()
     objects: list[dict[str, Any]] = []
-    for sha256, size in wanted.items():
-        item: dict[str, Any] = {"oid": sha256, "size": size}
-        if sha256 not in present:
-            permit = uploads.permit(repository, account_id, sha256, size)
-            item |= {"authenticated": True, "actions": actions(permit, repository)}
-        elif present[sha256] != size:
-            item["error"] = {"code": 422, "message": f"{sha256} has {present[sha256]} bytes, not {size}."}
+    for blob in wanted:
+        item: dict[str, Any] = {"oid": blob.sha256, "size": blob.size}
+        # Known: this repository's own, the caller's, and what anybody may read; never others' private files.
+        if not uploads.is_here(hub, session, actor, repository, blob):
+            item |= {"authenticated": True, "actions": actions(repository, blob)}
         objects.append(item)
     response = jsonify(transfer="basic", objects=objects, hash_algo="sha256")
     response.mimetype = MEDIA_TYPE
     return response
 
 
-def read_objects(objects: object) -> dict[str, int]:
-    """The sizes announced, by address."""
+def read_objects(objects: object) -> list[Blob]:
+    """The objects announced."""
     if not isinstance(objects, list) or len(objects) > OBJECTS:
         raise Invalid(f"objects is no list of at most {OBJECTS} objects.")
-    wanted: dict[str, int] = {}
+    wanted: dict[Blob, None] = {}
     for item in objects:
-        size = item.get("size") if isinstance(item, dict) else None
-        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        found = item if isinstance(item, dict) else {}
+        oid, size = found.get("oid"), found.get("size")
+        if not isinstance(oid, str) or not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise Invalid(f"{item!r:.200} is no object; expected an oid and its size in bytes.")
-        wanted[uploads.checked_address(item.get("oid"))] = size
-    return wanted
+        wanted[Blob(address(oid), size)] = None
+    return list(wanted)
 
 
-def actions(permit: uploads.Permit, repository: Repository) -> dict[str, Any]:
+def actions(repository: Repository, blob: Blob) -> dict[str, Any]:
     """Where to send the bytes, and where to ask afterwards whether they have arrived."""
-    # Clients send the bytes without a token, so the address itself carries the right.
-    query = urlencode(
-        {
-            "repository": permit.repository_id,
-            "account": permit.account_id,
-            "size": permit.size,
-            "expires": permit.expires,
-            "signature": permit.signature(context.hub().settings.secret_key),
-        }
-    )
+    permit = Permit.new(repository.repo_id, context.actor().name, blob.sha256, blob.size)
+    query = permit.query(context.hub().settings.secret_key)
     base = context.address()
     return {
         "upload": {
-            "href": f"{base}/api/modelcenter/uploads/{permit.sha256}?{query}",
+            "href": f"{base}/api/modelcenter/uploads/{blob.sha256}?{query}",
             "header": {},
-            "expires_in": uploads.VALID_SECONDS,
+            "expires_in": VALID_SECONDS,
         },
         "verify": {"href": f"{base}/{repository.repo_id}.git/info/lfs/objects/verify", "header": {}},
     }
@@ -86,27 +76,17 @@ def actions(permit: uploads.Permit, repository: Repository) -> dict[str, Any]:
 @blueprint.put("/api/modelcenter/uploads/<sha256>")
 def upload(sha256: str) -> Response:
     """Take the bytes, hashed while they arrive; answered once they are durable and noted."""
-    hub = context.hub()
-    try:
-        permit = uploads.Permit(
-            repository_id=int(request.args["repository"]),
-            account_id=int(request.args["account"]),
-            sha256=uploads.checked_address(sha256),
-            size=int(request.args["size"]),
-            expires=int(request.args["expires"]),
-        )
-    except (KeyError, ValueError) as error:
-        raise Invalid("This is no upload address of this hub.") from error
-    permit.check(hub.settings.secret_key, request.args.get("signature", ""))
-    announced = request.content_length
-    if announced is not None and announced != permit.size:
-        raise BlobMismatch(f"{permit.size} bytes", f"{announced} bytes")
+    hub, session = context.hub(), context.session()
+    permit = Permit.read(sha256, request.args, hub.settings.secret_key)
+    blob = Blob(permit.sha256, permit.size)
+    if request.content_length not in (None, blob.size):
+        raise BlobMismatch(f"{blob.size} bytes", f"{request.content_length} bytes")
+    # What the account may do now counts, not what it might when it got the address.
+    actor = accounts.actor_of(session, accounts.find(session, permit.account), "write")
     # One byte more than announced, so that the store sees, and refuses, a body that is too long.
-    request.max_content_length = permit.size + 1
+    request.max_content_length = blob.size + 1
     context.release()
-    blob = hub.blobs.put(request.stream, sha256=permit.sha256, size=permit.size)
-    with hub.database.transaction() as session:
-        uploads.record(session, permit, blob)
+    uploads.receive(hub, actor, permit.repo_id, blob, request.stream)
     response = jsonify(oid=blob.sha256, size=blob.size)
     response.headers["ETag"] = f'"{blob.sha256}"'
     return response
@@ -115,12 +95,23 @@ def upload(sha256: str) -> Response:
 @blueprint.post("/<owner>/<name>.git/info/lfs/objects/verify")
 def verify(owner: str, name: str) -> dict[str, Any]:
     """Whether the object has arrived."""
-    ((sha256, size),) = read_objects([json_body()]).items()
+    (blob,) = read_objects([json_body()])
     repository = writable(owner, name)
-    found = uploads.arrived(context.session(), repository, [sha256]).get(sha256)
-    if found != size:
-        raise Invalid(f"{sha256} ({size} bytes) has not arrived in {repository.repo_id}. Send it again.")
-    return {"oid": sha256, "size": size}
+    if not uploads.is_here(context.hub(), context.session(), context.actor(), repository, blob):
+        raise Invalid(
+            f"{blob.sha256} ({blob.size} bytes) has not arrived in {repository.repo_id}. Send it again."
+        )
+    return {"oid": blob.sha256, "size": blob.size}
+
+
+@blueprint.get("/api/models/<owner>/<name>/xet-write-token/<revision:revision>")
+@blueprint.get("/api/models/<owner>/<name>/xet-read-token/<revision:revision>")
+def xet_token(owner: str, name: str, revision: str) -> dict[str, Any]:
+    """None: large files travel by LFS here."""
+    raise NotFound(NO_XET)
+
+
+NO_XET = "This hub has no Xet storage: set HF_HUB_DISABLE_XET=1"
 
 
 def writable(owner: str, name: str) -> Repository:

@@ -1,9 +1,9 @@
 """A commit as it travels: one JSON object a line, read while it arrives. Knows the spelling, not its meaning.
 
-    {"key": "header", "value": {"summary": …, "description": …, "parentCommit": …}}     first, once
-    {"key": "file", "value": {"path": …, "encoding": "base64", "content": …}}
-    {"key": "lfsFile", "value": {"path": …, "algo": "sha256", "oid": …, "size": …}}     size is absent in copies
-    {"key": "deletedFile" | "deletedFolder", "value": {"path": …}}
+{"key": "header", "value": {"summary": …, "description": …, "parentCommit": …}}     first, once
+{"key": "file", "value": {"path": …, "encoding": "base64", "content": …}}
+{"key": "lfsFile", "value": {"path": …, "algo": "sha256", "oid": …, "size": …}}     size is absent in copies
+{"key": "deletedFile" | "deletedFolder", "value": {"path": …}}
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
 from modelcenter.errors import Invalid, TooLarge
+from modelcenter.registry.blobs.interface import Blob
 from modelcenter.registry.repositories import AddFile, AddLfs, Delete, DeleteFolder, Operation
 
 MEGABYTE = 2**20
 FILE_BYTES = 32 * MEGABYTE  # a regular file; what is larger travels as a large file
 LINE_BYTES = FILE_BYTES * 4 // 3 + 64 * 1024
 BODY_BYTES = 256 * MEGABYTE  # base64: about 190 MB of files
+KEPT_BYTES = 256 * 1024  # of a regular file; larger ones are stored as they arrive
 OPERATIONS = 25_000
 
 
@@ -35,8 +37,11 @@ class CommitRequest:
     operations: tuple[Operation, ...]
 
 
-def read_commit(stream: IO[bytes]) -> CommitRequest:
-    """The commit that `stream` spells. Raises Invalid with the number of the line, or TooLarge."""
+def read_commit(stream: IO[bytes], keep: Callable[[bytes], Blob]) -> CommitRequest:
+    """The commit that `stream` spells. Raises Invalid with the number of the line, or TooLarge.
+
+    Files of some size go to `keep` as they arrive, so that a long commit is never in memory as a whole.
+    """
     header: dict[str, Any] | None = None
     operations: list[Operation] = []
     for number, line in enumerate(lines(stream), 1):
@@ -48,7 +53,7 @@ def read_commit(stream: IO[bytes]) -> CommitRequest:
         elif header is None:
             raise Invalid(f'Line {number} is {key!r}; the first line of a commit is {{"key": "header", …}}.')
         else:
-            operations.append(operation(key, value, number))
+            operations.append(operation(key, value, number, keep))
         if len(operations) > OPERATIONS:
             raise TooLarge(f"A commit takes at most {OPERATIONS} operations. Send the rest in another.")
     if header is None:
@@ -71,9 +76,7 @@ def lines(stream: IO[bytes]) -> Iterator[bytes]:
                 f"A regular file is longer than {FILE_BYTES // MEGABYTE} MB. Send it as a large file (LFS)."
             )
         if received > BODY_BYTES:
-            raise TooLarge(
-                f"A commit takes at most {BODY_BYTES // MEGABYTE} MB of regular files. Send the rest in another."
-            )
+            raise TooLarge(f"A commit is longer than {BODY_BYTES // MEGABYTE} MB. Send the rest in another.")
         if not line.isspace():
             yield line
 
@@ -92,12 +95,13 @@ def parsed(line: bytes, number: int) -> tuple[str, dict[str, Any]]:
     return item["key"], value
 
 
-def operation(key: str, value: dict[str, Any], number: int) -> Operation:
+def operation(key: str, value: dict[str, Any], number: int, keep: Callable[[bytes], Blob]) -> Operation:
     """The operation that a line asks for."""
     path = text(value, "path", number)
     match key:
         case "file":
-            return AddFile(path, content(value, number))
+            found = content(value, number)
+            return AddFile(path, keep(found) if len(found) > KEPT_BYTES else found)
         case "lfsFile":
             if value.get("algo", "sha256") != "sha256":
                 raise Invalid(f"Line {number}: {path} is hashed with {value['algo']!r}; expected sha256.")

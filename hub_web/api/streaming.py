@@ -29,11 +29,17 @@ IMAGES = {
     ".webp": "image/webp",
     ".avif": "image/avif",
 }
-TEXTS = frozenset(
-    ".bib .c .cfg .cff .conf .cpp .css .csv .cu .gitattributes .gitignore .h .html .ini .ipynb .j2 .jinja .js .json "
-    ".jsonl .log .md .merges .py .rst .sh .sql .srt .svg .tex .toml .ts .tsv .txt .xml .yaml .yml".split()
+# fmt: off
+TEXTS = frozenset({
+    ".bib", ".c", ".cfg", ".cff", ".conf", ".cpp", ".css", ".csv", ".cu", ".gitattributes", ".gitignore",
+    ".h", ".html", ".ini", ".ipynb", ".j2", ".jinja", ".js", ".json", ".jsonl", ".log", ".md", ".merges",
+    ".py", ".rst", ".sh", ".sql", ".srt", ".svg", ".tex", ".toml", ".ts", ".tsv", ".txt", ".xml", ".yaml",
+    ".yml",
+})
+# fmt: on
+TEXT_NAMES = frozenset(
+    {"license", "notice", "readme", "dockerfile", "makefile", ".gitattributes", ".gitignore"}
 )
-TEXT_NAMES = frozenset({"license", "notice", "readme", "dockerfile", "makefile", ".gitattributes", ".gitignore"})
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Unsatisfiable(Exception):
 def requested_span(header: str | None, size: int) -> Span | None:
     """The bytes that a Range header asks for; None: all of them. Raises Unsatisfiable.
 
-    One range only: a header that lists several, or is no range of bytes, is answered with the whole, as HTTP allows.
+    One range only: a header that lists several, or is no range of bytes, is answered with the whole.
     """
     match = RANGE.fullmatch(header.replace(" ", "")) if header else None
     if match is None or match.groups() == ("", ""):
@@ -73,8 +79,8 @@ def content_response(
 ) -> Response:
     """The answer to a GET or HEAD of a content: 200, 206, 304 or 416, with `head` among its headers.
 
-    The content is opened only where bytes follow. It leaves through the server's file wrapper, which hands a real
-    file to the kernel (sendfile): nothing of it is held in memory.
+    The content is opened only where bytes follow. It leaves through the server's file wrapper, which hands a
+    real file to the kernel (sendfile): nothing of it is held in memory.
     """
     headers = {
         **head,
@@ -139,7 +145,7 @@ def has_descriptor(file: IO[bytes]) -> bool:
 
 
 class Window:
-    """The next `length` bytes of a file in blocks, for servers without sendfile and files without a descriptor."""
+    """The next `length` bytes of a file in blocks, where there is no sendfile or no descriptor."""
 
     def __init__(self, file: IO[bytes], length: int) -> None:
         self.file, self.left = file, length
@@ -175,4 +181,6 @@ def content_type(name: str) -> str:
 def disposition(name: str) -> str:
     """Shown where it is text or a picture, saved where it is anything else or the caller asks for it."""
     shown = content_type(name) != "application/octet-stream" and "download" not in request.args
-    return f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{quote(PurePosixPath(name).name, safe='')}"
+    return (
+        f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{quote(PurePosixPath(name).name, safe='')}"
+    )

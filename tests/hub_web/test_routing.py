@@ -16,7 +16,9 @@ def client():
     @app.get("/api/<owner>/<name>/tree/<revision:revision>")
     @app.get("/api/<owner>/<name>/tree/<revision:revision>/<path:path>")
     def tree(owner: str, name: str, revision: str, path: str = ""):
-        return jsonify([owner, name, revision, path, url_for("tree", owner=owner, name=name, revision=revision)])
+        return jsonify(
+            [owner, name, revision, path, url_for("tree", owner=owner, name=name, revision=revision)]
+        )
 
     @app.get("/<owner>/<name>/resolve/<revision:revision>/<path:path>")
     def resolve(owner: str, name: str, revision: str, path: str):
@@ -49,7 +51,7 @@ def test_a_quoted_slash_belongs_to_its_segment(client, address, expected):
 
 
 def test_an_address_is_built_with_the_revisions_slashes_quoted(client):
-    owner, name, revision, path, address = client.get(
+    *_, revision, path, address = client.get(
         "/", environ_overrides={"RAW_URI": "/api/a/b/tree/feature%2Fx"}
     ).json
     assert (revision, path) == ("feature/x", "")

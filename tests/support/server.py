@@ -1,7 +1,7 @@
 """A real hub: its own process group on loopback, its own data directory, a few people with tokens.
 
-    def test_something(server):
-        HfApi(endpoint=server.url, token=server.token).create_repo("alice/bert")
+def test_something(server):
+    HfApi(endpoint=server.url, token=server.token).create_repo("alice/bert")
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from modelcenter.registry import accounts
 from modelcenter.registry.database import migrate
@@ -62,7 +62,7 @@ class Server:
         match = re.search(r"http://\S+", line)
         assert match, f"The server did not say where it listens: {line!r}"
         self.url = match[0]
-        assert httpx.get(f"{self.url}/health", timeout=START_SECONDS).status_code == 200
+        assert httpx2.get(f"{self.url}/health", timeout=START_SECONDS).status_code == 200
 
     def stop(self) -> int:
         """Stop it as an operator would; its exit status."""
@@ -94,16 +94,16 @@ class Server:
         finally:
             hub.database.close()
 
-    def get(self, path: str, token: str | None = None, **options: object) -> httpx.Response:
+    def get(self, path: str, token: str | None = None, **options: object) -> httpx2.Response:
         """A plain GET, redirects not followed."""
         return self.request("GET", path, token, **options)
 
-    def request(self, method: str, path: str, token: str | None = None, **options: object) -> httpx.Response:
+    def request(self, method: str, path: str, token: str | None = None, **options: object) -> httpx2.Response:
         """A plain request."""
         headers = dict(options.pop("headers", {}))  # type: ignore[call-overload]
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        return httpx.request(method, self.url + path, headers=headers, timeout=60, **options)  # type: ignore[arg-type]
+        return httpx2.request(method, self.url + path, headers=headers, timeout=60, **options)  # type: ignore[arg-type]
 
 
 def new_server(data: Path, *, workers: int = 1, database_url: str | None = None) -> Server:

@@ -10,6 +10,7 @@ import pytest
 
 from hub_web.api import ndjson
 from modelcenter.errors import Invalid, TooLarge
+from modelcenter.registry.blobs.memory import MemoryBlobStore
 from modelcenter.registry.repositories import AddFile, AddLfs, Delete, DeleteFolder
 
 HEADER = {"key": "header", "value": {"summary": "Add", "description": "More", "parentCommit": "c" * 40}}
@@ -22,13 +23,17 @@ def spelled(*items: object) -> io.BytesIO:
     )
 
 
+def read(stream: io.BytesIO) -> ndjson.CommitRequest:
+    return ndjson.read_commit(stream, lambda data: MemoryBlobStore().put([data]))
+
+
 def file(path: str = "a.txt", content: bytes = b"hello", **more: object) -> dict:
     value = {"path": path, "encoding": "base64", "content": base64.b64encode(content).decode(), **more}
     return {"key": "file", "value": value}
 
 
 def test_every_kind_of_line_becomes_its_operation():
-    request = ndjson.read_commit(
+    request = read(
         spelled(
             HEADER,
             file(),
@@ -50,7 +55,7 @@ def test_every_kind_of_line_becomes_its_operation():
 
 
 def test_a_missing_description_and_parent_are_empty():
-    request = ndjson.read_commit(spelled({"key": "header", "value": {"summary": "Add", "parentCommit": None}}))
+    request = read(spelled({"key": "header", "value": {"summary": "Add", "parentCommit": None}}))
     assert (request.message, request.parent, request.operations) == ("", None, ())
 
 
@@ -79,22 +84,31 @@ def test_a_missing_description_and_parent_are_empty():
 )
 def test_a_malformed_commit_is_refused_with_its_place(lines, words):
     with pytest.raises(Invalid, match=words):
-        ndjson.read_commit(spelled(*lines))
+        read(spelled(*lines))
 
 
 def test_a_regular_file_has_a_limit(monkeypatch):
     monkeypatch.setattr(ndjson, "LINE_BYTES", 1000)
     with pytest.raises(TooLarge, match="LFS"):
-        ndjson.read_commit(spelled(HEADER, file(content=b"x" * 1000)))
+        read(spelled(HEADER, file(content=b"x" * 1000)))
 
 
 def test_a_commit_has_a_limit(monkeypatch):
     monkeypatch.setattr(ndjson, "BODY_BYTES", 1000)
     with pytest.raises(TooLarge, match="another"):
-        ndjson.read_commit(spelled(HEADER, *[file(f"{i}", b"x" * 100) for i in range(10)]))
+        read(spelled(HEADER, *[file(f"{i}", b"x" * 100) for i in range(10)]))
 
 
 def test_a_commit_has_a_number_of_operations(monkeypatch):
     monkeypatch.setattr(ndjson, "OPERATIONS", 3)
     with pytest.raises(TooLarge, match="at most 3"):
-        ndjson.read_commit(spelled(HEADER, *[file(f"{i}") for i in range(4)]))
+        read(spelled(HEADER, *[file(f"{i}") for i in range(4)]))
+
+
+def test_a_file_of_some_size_is_stored_as_it_arrives():
+    store = MemoryBlobStore()
+    content = b"x" * (ndjson.KEPT_BYTES + 1)
+    request = ndjson.read_commit(spelled(HEADER, file(content=content)), lambda data: store.put([data]))
+    (operation,) = request.operations
+    with store.open(operation.content.sha256) as stored:
+        assert stored.read() == content

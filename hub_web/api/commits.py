@@ -1,0 +1,104 @@
+"""Uploads: how each file should travel, and the commit that names them all."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from hub_web import context
+from hub_web.api.body import flag, json_body
+from hub_web.api.errors import api_blueprint
+from hub_web.api.lfs import NO_XET, writable
+from hub_web.api.ndjson import BODY_BYTES, read_commit
+from modelcenter.errors import Invalid, NotSupported
+from modelcenter.registry import repositories, uploads
+from modelcenter.registry.uploads import Announced
+
+FILES = 10_000  # in one preupload; clients send 256
+
+blueprint: Blueprint = api_blueprint("commits")
+
+
+@blueprint.post("/api/models/<owner>/<name>/preupload/<revision:revision>")
+def preupload(owner: str, name: str, revision: str) -> Response:
+    """For each file: regular or large, ignored or not, and what lies at its path now."""
+    refuse_pull_request()
+    body = json_body()
+    gitignore = body.get("gitIgnore")
+    if gitignore is not None and not isinstance(gitignore, str):
+        raise Invalid("gitIgnore is no text.")
+    announced = [read_announced(item) for item in read_list(body.get("files"))]
+    repository = writable(owner, name)
+    session = context.session()
+    # A linked entry becomes hosted with the commit; until then it has no files.
+    head = None if repository.is_linked else repositories.resolve(session, repository, revision)
+    plans = uploads.plan(context.hub(), session, repository, head, announced, gitignore)
+    files = []
+    for plan in plans:
+        file = {"path": plan.path, "uploadMode": plan.mode, "shouldIgnore": plan.ignored}
+        if plan.present is not None:
+            file["oid"] = plan.present
+        files.append(file)
+    response = jsonify(files=files, commitOid=head.oid if head else None)
+    own = request.user_agent.string.startswith("modelcenter/")  # which knows, and sends large files by LFS
+    if not own and any(plan.mode == "lfs" and not plan.ignored for plan in plans):
+        # No client says whether it has Xet. One that has shows this just before it finds no Xet storage here.
+        response.headers["X-HF-Warning"] = f"no-xet; {NO_XET}"
+    return response
+
+
+def read_list(files: object) -> list[Any]:
+    """The files of a preupload."""
+    if not isinstance(files, list) or len(files) > FILES:
+        raise Invalid(f"files is no list of at most {FILES} files.")
+    return files
+
+
+def read_announced(item: Any) -> Announced:
+    """A file of a preupload."""
+    found = item if isinstance(item, dict) else {}
+    path, size, sample = found.get("path"), found.get("size"), found.get("sample", "")
+    if not isinstance(path, str) or not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise Invalid(f"{item!r:.200} is no file; expected a path, a size and a sample.")
+    try:
+        decoded = base64.b64decode(sample if isinstance(sample, str) else "")
+    except (binascii.Error, ValueError) as error:
+        raise Invalid(f"The sample of {path!r:.200} is no base64.") from error
+    return Announced(path, size, decoded)
+
+
+@blueprint.post("/api/models/<owner>/<name>/commit/<revision:revision>")
+def commit(owner: str, name: str, revision: str) -> dict[str, Any]:
+    """Apply the operations of the body in one commit."""
+    refuse_pull_request()
+    hub, actor = context.hub(), context.actor()
+    # Who may not write is told so before 100 MB are read.
+    repo_id = writable(owner, name).repo_id
+    context.release()
+    request.max_content_length = BODY_BYTES
+    asked = read_commit(request.stream, keep=lambda content: hub.blobs.put([content]))
+    result = repositories.commit(
+        hub,
+        actor,
+        repo_id,
+        revision,
+        asked.operations,
+        title=asked.title,
+        message=asked.message,
+        expected_head=asked.parent,
+    )
+    return {
+        "success": True,
+        "commitOid": result.oid,
+        "commitUrl": f"{context.address()}/{result.repo_id}/commit/{result.oid}",
+        "hookOutput": "",
+    }
+
+
+def refuse_pull_request() -> None:
+    """Raises NotSupported for what is meant as a pull request, rather than change the branch itself."""
+    if flag("create_pr"):
+        raise NotSupported("This hub has no pull requests: commit to a branch of its own instead.")

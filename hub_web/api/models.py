@@ -1,0 +1,152 @@
+"""Models: the list, and one in full."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from hub_web import context
+from hub_web.api import paging, shapes
+from hub_web.api.body import flag, number, one_of, values
+from hub_web.api.errors import api_blueprint
+from modelcenter.errors import Invalid
+from modelcenter.registry import describing, repositories, search
+from modelcenter.registry.repositories import Entry
+from modelcenter.registry.tables import Model, Repository
+
+PAGE = 100  # models, unless more are asked for
+MOST = 1000
+MOST_WITH_FILES = 100  # whose trees are walked
+SORTS = {
+    "lastModified": "updated",
+    "createdAt": "created",
+    "downloads": "downloads",
+    "likes": "likes",
+    "trendingScore": "trending",
+}
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+BOUND = re.compile(r"(min|max):(\d+(?:\.\d+)?)([KMBT]?)", re.IGNORECASE)
+
+blueprint: Blueprint = api_blueprint("models")
+
+
+@blueprint.get("/api/models")
+def listed() -> Response:
+    """The models that the caller may see and that fit, a page at a time."""
+    names = wanted_properties()
+    most = MOST_WITH_FILES if "siblings" in names else MOST
+    query = asked(min(number("limit", PAGE, 10**9), most))
+    # No model here is served by others, so none fits a filter by who serves it.
+    if any(request.args.get(name) for name in ("inference", "inference_provider", "apps")):
+        return paging.page([], None)
+    session = context.session()
+    page = search.find(session, query, context.actor())
+    heads = describing.heads(session, [row.repository for row in page.rows])
+    items = []
+    for row in page.rows:
+        found = shapes.model(row.repository, row.model, heads.get(row.repository.id))
+        if "siblings" in names:
+            found["siblings"] = [
+                shapes.sibling(entry, blobs=False) for entry in files_of(row.repository, heads)
+            ]
+        items.append(shapes.only(found, names))
+    more = query.page * query.per_page < page.total
+    response = paging.page(items, query.page + 1 if more else None)
+    response.headers["X-Total-Count"] = str(page.total)
+    return response
+
+
+def files_of(repository: Repository, heads: dict[int, str]) -> list[Entry]:
+    """The files of a repository's head; a linked entry has none."""
+    if repository.id not in heads:
+        return []
+    session = context.session()
+    commit = repositories.resolve(session, repository, heads[repository.id])
+    return [
+        entry
+        for entry in repositories.tree(session, repository, commit, recursive=True)
+        if entry.kind == "file"
+    ]
+
+
+def asked(per_page: int) -> search.Query:
+    """The question of a query string."""
+    page = paging.cursor() or 1
+    if not isinstance(page, int) or page < 1:
+        raise Invalid("The cursor is none of this hub's. Start from the first page.")
+    sort = request.args.get("sort", "")
+    bounds = parameter_bounds(request.args.get("num_parameters", ""))
+    return search.Query(
+        text=request.args.get("search", ""),
+        task=tuple(values("pipeline_tag")),
+        organization=tuple(values("author")),
+        tags=tuple(values("filter")),
+        gated=flag("gated") if "gated" in request.args else None,
+        min_parameters=bounds.get("min"),
+        max_parameters=bounds.get("max"),
+        sort=SORTS[one_of("sort", sort, list(SORTS))] if sort else "",
+        page=page,
+        per_page=per_page,
+        counts=False,
+    )
+
+
+def parameter_bounds(text: str) -> dict[str, int]:
+    """`min:6B,max:128B` as numbers."""
+    found: dict[str, int] = {}
+    for part in filter(None, text.split(",")):
+        match = BOUND.fullmatch(part.strip())
+        if match is None:
+            raise Invalid(f"num_parameters is {text!r:.100}; expected such as min:6B,max:128B.")
+        found[match[1].lower()] = int(float(match[2]) * UNITS[match[3].upper()])
+    return found
+
+
+def wanted_properties() -> list[str]:
+    """The properties that a list gives of each model. Raises Invalid for those there are not."""
+    expand = values("expand")
+    if expand:
+        return checked(expand)
+    names = list(shapes.FULL if flag("full") else shapes.LISTED)
+    names += ["cardData"] if flag("cardData") else []
+    return names + (["config"] if flag("config") else [])
+
+
+def checked(expand: Iterable[str]) -> list[str]:
+    """`expand`, if all of it are properties of models."""
+    names = list(dict.fromkeys(expand))
+    unknown = [name for name in names if name not in shapes.EXPANDABLE]
+    if unknown:
+        known = ", ".join(sorted(shapes.EXPANDABLE))
+        raise Invalid(f"expand asks for {', '.join(unknown)[:100]}; expected some of {known}.")
+    return names
+
+
+@blueprint.get("/api/models/<owner>/<name>")
+@blueprint.get("/api/models/<owner>/<name>/revision/<revision:revision>")
+def info(owner: str, name: str, revision: str | None = None) -> dict[str, Any]:
+    """One model at a revision: facts, card, files."""
+    expand = checked(values("expand"))
+    session, hub = context.session(), context.hub()
+    repository = repositories.get(session, context.actor(), f"{owner}/{name}")
+    facts = session.get(Model, repository.id)
+    sha, files = None, list[Entry]()
+    if not repository.is_linked:
+        commit = repositories.resolve(session, repository, revision or repository.default_branch)
+        sha = commit.oid
+        tree = repositories.tree(session, repository, commit, recursive=True)
+        files = [entry for entry in tree if entry.kind == "file"]
+        if revision is None and facts is not None:
+            facts = describing.current_facts(hub, repository, facts, commit, files)
+    found = shapes.model(repository, facts, sha)
+    found["siblings"] = [shapes.sibling(entry, blobs=flag("blobs")) for entry in files]
+    found["usedStorage"] = sum(entry.size for entry in files)
+    if expand:
+        return shapes.only(found, expand)
+    if flag("securityStatus"):
+        found["securityRepoStatus"] = {"scansDone": False, "filesWithIssues": []}
+    found["modelcenter"] = shapes.facts(repository, facts)
+    return found
