@@ -23,6 +23,9 @@ from modelcenter.registry.database import migrate
 from modelcenter.registry.hub import open_hub
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from flask import Flask
 
     from modelcenter.settings import Settings
@@ -193,11 +196,11 @@ def environment(settings: Settings) -> dict[str, str]:
 class Patience:
     """WSGI middleware that gives up on clients which stall: without it each would hold a thread for ever."""
 
-    def __init__(self, app: Callable[..., object]) -> None:
+    def __init__(self, app: WSGIApplication) -> None:
         self.app = app
 
-    def __call__(self, environ: dict[str, object], start_response: object) -> object:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         socket = environ.get("gunicorn.socket")
         if socket is not None:
-            socket.settimeout(STALL_SECONDS)  # type: ignore[attr-defined]
+            socket.settimeout(STALL_SECONDS)
         return self.app(environ, start_response)

@@ -37,9 +37,10 @@ def verdict(owner: str, name: str, revision: str | None = None) -> dict[str, Any
 @blueprint.get("/api/modelcenter/search")
 def find() -> dict[str, Any]:
     """A page of models with their facts, how many there are, and the facets with counts."""
+    chosen: dict[str, Any] = {name: tuple(request.args.getlist(name)) for name in (*search.FACETS, "tags")}
     query = search.Query(
         text=request.args.get("q", "") or request.args.get("text", ""),
-        **{name: tuple(request.args.getlist(name)) for name in (*search.FACETS, "tags")},
+        **chosen,
         sort=request.args.get("sort", ""),
         page=number("page", 1, MOST_PAGES),
         per_page=number("per_page", search.PER_PAGE, search.MAX_PAGE_SIZE),

@@ -109,7 +109,7 @@ def content_response(
     if request.method != "HEAD":
         body = window(open_content(), start, stop)
     return Response(
-        body,  # type: ignore[arg-type]  # any iterable of bytes
+        body,
         status=HTTPStatus.PARTIAL_CONTENT if span else HTTPStatus.OK,
         headers=headers,
         direct_passthrough=True,
