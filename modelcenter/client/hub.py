@@ -50,6 +50,13 @@ class Hub:
         assert isinstance(answer, dict)
         return answer
 
+    def verdict(self, name: str, revision: str | None = None) -> dict[str, Any]:
+        """The hub's verdict whether a revision loads: `status` (`pending` at first), and its report."""
+        path = f"/api/modelcenter/{name}/verdict" + (f"/{quoted(revision)}" if revision else "")
+        answer = self.get(path, {}, name, revision)
+        assert isinstance(answer, dict)
+        return answer
+
     def search(
         self,
         words: str = "",
@@ -59,15 +66,15 @@ class Hub:
         page: int = 1,
         limit: int = 30,
     ) -> dict[str, Any]:
-        """A page of the catalogue: `total`, `models` with their facts, `facets` with counts.
+        """A page of the catalogue: `total`, `rows` of models with their facts, `facets` with counts.
 
         facets: values by facet (task, language, family, license, size, loads, organization, library).
         """
-        query: dict[str, str | list[str]] = {"q": words, "page": str(page), "limit": str(limit)}
+        query: dict[str, str | list[str]] = {"q": words, "page": str(page), "per_page": str(limit)}
         query |= facets or {}
         if sort:
             query["sort"] = sort
-        answer = self.get("/api/catalogue", query)
+        answer = self.get("/api/modelcenter/search", query)
         assert isinstance(answer, dict)
         return answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING
 from modelcenter import __version__
 from modelcenter.errors import (
     AccessDenied,
-    EntryNotFound,
     HubRefused,
     HubUnreachable,
     Invalid,
     ModelCenterError,
     NotAuthenticated,
+    NotFound,
+    NotHosted,
     RepositoryNotFound,
     RevisionNotFound,
 )
@@ -22,6 +24,9 @@ from modelcenter.errors import (
 if TYPE_CHECKING:
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
+
+# The sentence of errors.NotHosted, as it comes over the wire.
+NOT_HOSTED = re.compile(r"catalogue entry without files here; they are at https://huggingface\.co/(\S+?)\.?$")
 
 
 def get(
@@ -70,7 +75,8 @@ def translated(
     if isinstance(error, theirs.RepositoryNotFoundError):
         return RepositoryNotFound(repository, f"on {endpoint}")
     if isinstance(error, theirs.RemoteEntryNotFoundError):
-        return EntryNotFound(repository, revision, error.request.url.path.rpartition("/")[2])
+        upstream = NOT_HOSTED.search(error.server_message or "")
+        return NotHosted(repository, upstream[1]) if upstream else NotFound(sentence(error))
     if isinstance(error, theirs.HfHubHTTPError):
         return refusal(error, endpoint)
     if isinstance(error, theirs.HFValidationError):
@@ -87,13 +93,17 @@ def translated(
 
 def refusal(error: HfHubHTTPError, endpoint: str) -> ModelCenterError:
     """The hub's own sentence, with what to do where that is known."""
-    status = error.response.status_code
-    sentence = error.server_message or str(error).splitlines()[0]
+    status, said = error.response.status_code, sentence(error).rstrip(".")
     if status == 401:
         return NotAuthenticated(
-            f"{endpoint} does not know this token: {sentence.rstrip('.')}. "
+            f"{endpoint} does not know this token: {said}. "
             f"Log in with `modelcenter login --endpoint {endpoint}`."
         )
     if status == 403:
-        return AccessDenied(f"{endpoint} refused: {sentence.rstrip('.')}.")
-    return HubRefused(endpoint, status, sentence)
+        return AccessDenied(f"{endpoint} refused: {said}.")
+    return HubRefused(endpoint, status, said)
+
+
+def sentence(error: HfHubHTTPError) -> str:
+    """What the hub said, without what huggingface_hub says around it."""
+    return error.server_message or str(error).splitlines()[0]

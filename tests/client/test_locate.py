@@ -15,8 +15,8 @@ from modelcenter.errors import (
     EndpointMissing,
     HubUnreachable,
     Invalid,
-    ModelCenterError,
     NotCached,
+    NotHosted,
     RepositoryNotFound,
     RevisionNotFound,
 )
@@ -155,7 +155,7 @@ def test_a_linked_entry_names_its_upstream(at_hub):
         from modelcenter.registry.lifecycle import link
 
         link(session, "someone/elsewhere", "someone/elsewhere")
-    with pytest.raises(ModelCenterError, match=r"https://huggingface\.co/someone/elsewhere"):
+    with pytest.raises(NotHosted, match=r"they are at https://huggingface\.co/someone/elsewhere"):
         client.locate("someone/elsewhere")
 
 

@@ -61,5 +61,8 @@ def kept_bert(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def tiny_bert(kept_bert, tmp_path) -> Path:
-    """A copy of the small BERT to change."""
-    return Path(shutil.copytree(kept_bert, tmp_path / "tiny-bert"))
+    """A copy of the small BERT to change, with weights that no hub has seen."""
+    folder = Path(shutil.copytree(kept_bert, tmp_path / "tiny-bert"))
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-3] + secrets.token_bytes(3))
+    return folder
