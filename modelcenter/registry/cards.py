@@ -26,9 +26,9 @@ DESCRIPTION = 300  # characters shown in a list
 
 _RESERVED = ("self", "ignore_metadata_errors")  # keyword arguments of huggingface_hub's ModelCardData
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
-_HEADING = re.compile(r"^(#{1,3})[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
+_HEADING = re.compile(r"^(#{1,3})[ \t]+(\S.*)$", re.MULTILINE)
 _FENCE = re.compile(
-    r"^(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^(?P=fence)[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
+    r"^(?P<fence>`{3,}+|~{3,}+)[^\n]*+\n.*?(?:^(?P=fence)[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
 )
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _NO_PROSE = "#|>-*=`~:[!"  # begin headings, tables, quotes, lists, badges …
@@ -292,7 +292,7 @@ def _headings(body: str) -> Iterable[tuple[int, str, int, int]]:
     hidden = [match.span() for match in _FENCE.finditer(body)]
     for match in _HEADING.finditer(body):
         if not any(start <= match.start() < end for start, end in hidden):
-            yield len(match[1]), match[2].strip(), match.start(), match.end()
+            yield len(match[1]), match[2].rstrip(" \t\r#"), match.start(), match.end()
 
 
 def _sections(body: str) -> dict[str, str]:
@@ -317,7 +317,7 @@ def _titles(block: Any, body: str) -> dict[str, str]:
         if titles:
             return titles
     for level, title, _, _ in _headings(body):
-        text = plain(title)[:MAX_WORD]
+        text = plain(title[: 5 * MAX_WORD])[:MAX_WORD]
         if level == 1 and text:
             return {_language_of(text): text}
     return {}
@@ -337,7 +337,7 @@ def _first_paragraph(markdown: str) -> str:
         paragraph = paragraph.strip()
         if not paragraph or (paragraph[0] in _NO_PROSE and not _PROSE.match(paragraph)):
             continue
-        sentence = plain(paragraph)
+        sentence = plain(paragraph[: 10 * DESCRIPTION])
         if len(sentence) > (4 if _CJK.search(sentence) else 20):
             return sentence if len(sentence) <= DESCRIPTION else sentence[: DESCRIPTION - 1].rstrip() + "…"
     return ""

@@ -27,7 +27,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
-MAX_MARKDOWN = 512 << 10  # characters rendered; the rest is in the file
+MAX_MARKDOWN = 200_000  # characters rendered; the rest is in the file
 MAX_CODE = 20_000  # characters of a block that is highlighted
 MAX_FORMULA = 2_000
 ID_PREFIX = "card-"  # keeps a card's anchors apart from the page's own
