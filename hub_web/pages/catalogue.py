@@ -105,6 +105,7 @@ class ListView:
     empty_title: str
     empty_text: str
     relaxations: tuple[Chip, ...]
+    suggestion: Chip | None
 
 
 def label_of(facet: str, value: str) -> str:
@@ -147,7 +148,7 @@ def chips(state: State) -> tuple[Chip, ...]:
         *words,
         *(
             Chip(
-                "" if name == "loads" else str(FACET_LABELS[name]),
+                facet_label(name),
                 label_of(name, value),
                 state.toggled(name, value).href(),
             )
@@ -184,6 +185,7 @@ def list_view(
     last_page: int,
     sort: str,
     relaxations: tuple[Chip, ...] = (),
+    suggestion: Chip | None = None,
 ) -> ListView:
     """The list from what was found; `sort` is the order it came in."""
     facets = (facet(name, state, facet_counts.get(name, ())) for name in FACETS)
@@ -212,6 +214,7 @@ def list_view(
         else gettext("There are no models here yet"),
         empty_text=gettext("Upload the first one: modelcenter upload PATH OWNER/NAME"),
         relaxations=relaxations,
+        suggestion=suggestion,
     )
 
 
@@ -227,18 +230,17 @@ def index() -> Response:
         found.facets,
         last_page,
         {"parameters": "size"}.get(found.sort, found.sort),
-        relaxations(state, found) if not found.total else (),
+        relaxations(state) if not found.total else (),
+        near_spelling(state, found),
     )
-    html = render_template(
-        "catalogue.html",
-        view=view,
-        page=frame.make(indexed=not state.chosen and bool(found.rows), parameters=state.parameters()),
+    kept = replace(state, text="", page=1, sort="" if state.sort == "relevance" else state.sort)
+    page = frame.make(
+        indexed=not state.chosen and bool(found.rows),
+        parameters=state.parameters(),
         search_text=state.text,
-        search_keeps=[
-            pair for pair in replace(state, page=1, text="").parameters() if pair != ("sort", "relevance")
-        ],
+        search_keeps=kept.parameters(),
     )
-    return make_response(html)
+    return make_response(render_template("catalogue.html", view=view, page=page))
 
 
 def query_of(state: State, *, counts: bool = True) -> search.Query:
@@ -249,26 +251,32 @@ def query_of(state: State, *, counts: bool = True) -> search.Query:
     )
 
 
-def relaxations(state: State, found: search.Page) -> tuple[Chip, ...]:
-    """What an empty list proposes: a near spelling, or itself without one of what narrows it, best first."""
-    near: tuple[Chip, ...] = ()
-    if found.suggestion:
-        near = (
-            Chip(gettext("Did you mean"), found.suggestion, replace(state, text=found.suggestion).href()),
-        )
-    drops = [(state.without_text(), gettext("Words"), state.text)] if state.text else []
-    for name in FACETS:
-        if values := state.chosen.get(name):
-            kept = {other: chosen for other, chosen in state.chosen.items() if other != name}
-            label = gettext(", ").join(label_of(name, value) for value in values)
-            drops.append((replace(state, chosen=kept, page=1), str(FACET_LABELS[name]), label))
-    if len(drops) < 2:
-        return near + tuple(Chip(facet, label, rest.href()) for rest, facet, label in drops)
-    gains = []
-    for rest, facet_label, label in drops[:MOST_RELAXATIONS]:
-        total = search.find(
-            context.session(), replace(query_of(rest, counts=False), per_page=1), context.actor()
-        ).total
-        gains.append((total, Chip(facet_label, label, rest.href(), formats.number(total))))
-    gains.sort(key=lambda pair: -pair[0])
-    return near + tuple(chip for total, chip in gains if total)
+def near_spelling(state: State, found: search.Page) -> Chip | None:
+    """The words as they may have been meant, where something is found by them."""
+    if not found.suggestion:
+        return None
+    return Chip(
+        gettext("Did you mean"), found.suggestion, replace(state, text=found.suggestion, page=1).href()
+    )
+
+
+def relaxations(state: State) -> tuple[Chip, ...]:
+    """The list without one of what narrows it, the one that shows most first; all of them if none shows any."""
+    drops = [(state.without_text(), Chip(gettext("Words"), state.text, ""))] if state.text else []
+    for name, values in state.chosen.items():
+        kept = {other: chosen for other, chosen in state.chosen.items() if other != name}
+        label = gettext(", ").join(label_of(name, value) for value in values)
+        drops.append((replace(state, chosen=kept, page=1), Chip(facet_label(name), label, "")))
+    found = []
+    for rest, chip in drops[:MOST_RELAXATIONS]:
+        query = replace(query_of(rest, counts=False), per_page=1)
+        total = search.find(context.session(), query, context.actor()).total
+        gain = ngettext("%(number)s model", "%(number)s models", total, number=formats.number(total))
+        found.append((total, replace(chip, href=rest.href(), gain=gain if total else "")))
+    found.sort(key=lambda pair: -pair[0])
+    return tuple(chip for total, chip in found if total) or tuple(chip for _, chip in found)
+
+
+def facet_label(name: str) -> str:
+    """A filter as a chip says it: the claim of the filter "loads" speaks for itself."""
+    return "" if name == "loads" else str(FACET_LABELS[name])

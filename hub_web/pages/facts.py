@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,11 +69,12 @@ class Memory:
 
 def dtypes(by_dtype: dict[str, int]) -> tuple[Dtype, ...]:
     """Tensor types by falling share, with their pieces of a bar."""
-    total = sum(by_dtype.values())
+    counts = sorted(((count, name) for name, count in by_dtype.items() if count), reverse=True)
+    # A type of a few parameters is seen all the same.
+    shares = [max(count / sum(by_dtype.values()), 0.012) for count, _ in counts]
     found, start = [], 0
-    for index, (name, count) in enumerate(sorted(by_dtype.items(), key=lambda item: (-item[1], item[0]))):
-        # A type of a few parameters is seen all the same.
-        width = max(round(1000 * count / total), 4) if total else 0
+    for index, (count, name) in enumerate(counts):
+        width = round(1000 * shares[index] / sum(shares))
         found.append(
             Dtype(name, formats.short(count, formats.PARAMETER_UNITS), start, width, min(index + 1, HUES))
         )
@@ -91,49 +92,57 @@ def memory(count: int) -> tuple[Memory, ...]:
 
 def facts(repository: Repository, model: Model, commit: str | None) -> tuple[Fact, ...]:
     """What is known of a model, in the order people ask for it."""
-    found: list[Fact] = []
-
-    def add(label: str, *values: Value | None) -> None:
-        kept = tuple(value for value in values if value is not None)
-        if kept:
-            found.append(Fact(label, kept))
-
-    def count(value: int | None) -> Value | None:
-        return None if value is None else Value(formats.number(value))
-
-    def filtered(facet: str, value: str | None, label: str) -> Value | None:
-        return Value(label, State().toggled(facet, value).href()) if value else None
-
-    add(gettext("Size of the files"), Value(formats.size(model.size_bytes)) if model.size_bytes else None)
-    add(
-        gettext("Context length"),
-        Value(gettext("%(number)s tokens", number=formats.number(model.context_length)))
-        if model.context_length
-        else None,
+    tokens = model.context_length
+    lines = (
+        (gettext("Size of the files"), plain(model.size_bytes and formats.size(model.size_bytes))),
+        (
+            gettext("Context length"),
+            plain(tokens and gettext("%(number)s tokens", number=formats.number(tokens))),
+        ),
+        (gettext("Family"), shared("family", model.family, labels.family)),
+        (gettext("Architecture"), (Value(name, code=True) for name in [model.architecture] if name)),
+        (gettext("Layers"), plain(model.num_layers and formats.number(model.num_layers))),
+        (gettext("Width"), plain(model.hidden_size and formats.number(model.hidden_size))),
+        (gettext("Attention heads"), plain(heads(model))),
+        (gettext("Vocabulary"), plain(model.vocab_size and formats.number(model.vocab_size))),
+        (gettext("Languages"), languages(model.card.get("language"))),
+        (gettext("Licence"), licence(model)),
+        (gettext("Base model"), bases(model.card.get("base_model"))),
+        (gettext("Paper"), papers(model)),
+        (gettext("Upstream"), upstream(repository)),
+        (gettext("Downloads"), plain(None if repository.is_linked else formats.number(repository.downloads))),
+        (gettext("Updated"), [Value(moment=formats.moment(repository.updated_at))]),
+        (gettext("Revision"), (Value(oid[:12], title=oid, code=True) for oid in [commit] if oid)),
     )
-    add(gettext("Family"), filtered("family", model.family, labels.family(model.family or "")))
-    add(gettext("Architecture"), Value(model.architecture, code=True) if model.architecture else None)
-    add(gettext("Layers"), count(model.num_layers))
-    add(gettext("Width"), count(model.hidden_size))
-    heads = count(model.num_heads)
-    if model.num_heads and model.num_kv_heads and model.num_kv_heads != model.num_heads:
-        heads = Value(gettext("%(heads)s, %(kv)s key/value", heads=model.num_heads, kv=model.num_kv_heads))
-    add(gettext("Attention heads"), heads)
-    add(gettext("Vocabulary"), count(model.vocab_size))
-    add(gettext("Languages"), *languages(model.card.get("language")))
-    add(gettext("Licence"), licence(model))
-    add(gettext("Base model"), *bases(model.card.get("base_model")))
-    add(gettext("Paper"), *papers(model))
-    add(
-        gettext("Upstream"),
-        Value(repository.upstream, f"{HUGGING_FACE}/{repository.upstream}", outside=True)
-        if repository.upstream
-        else None,
-    )
-    add(gettext("Downloads"), count(repository.downloads) if not repository.is_linked else None)
-    add(gettext("Updated"), Value(moment=formats.moment(repository.updated_at)))
-    add(gettext("Revision"), Value(commit[:12], title=commit, code=True) if commit else None)
-    return tuple(found)
+    return tuple(Fact(label, values) for label, found in lines if (values := tuple(found)))
+
+
+def plain(text: str | int | None) -> Iterator[Value]:
+    """A value that is text, where there is one."""
+    if text:
+        yield Value(str(text))
+
+
+def shared(facet: str, value: str | None, label: Callable[[str], str]) -> Iterator[Value]:
+    """A value that leads to the models which share it."""
+    if value:
+        yield Value(label(value), State().toggled(facet, value).href())
+
+
+def heads(model: Model) -> str:
+    """Attention heads, and those of keys and values where they are fewer."""
+    if not model.num_heads:
+        return ""
+    if model.num_kv_heads in (None, model.num_heads):
+        return formats.number(model.num_heads)
+    return gettext("%(heads)s, %(kv)s key/value", heads=model.num_heads, kv=model.num_kv_heads)
+
+
+def upstream(repository: Repository) -> Iterator[Value]:
+    """Where the model is published, by name where that is another one."""
+    if repository.upstream:
+        name = repository.upstream if repository.upstream != repository.repo_id else "Hugging Face"
+        yield Value(name, f"{HUGGING_FACE}/{repository.upstream}", outside=True)
 
 
 def languages(card: object) -> Iterator[Value]:
@@ -146,15 +155,16 @@ def languages(card: object) -> Iterator[Value]:
         yield Value(gettext("%(number)s more", number=len(rest)), title=names)
 
 
-def licence(model: Model) -> Value | None:
+def licence(model: Model) -> Iterator[Value]:
     """The licence: the card's own name and link where it is none of the known ones."""
     if not model.license:
-        return None
+        return
     name, link = model.card.get("license_name"), model.card.get("license_link")
     text = name if model.license == "other" and isinstance(name, str) else labels.license_name(model.license)
     if isinstance(link, str) and link.startswith(("https://", "http://")):
-        return Value(text, link, outside=True)
-    return Value(text, State().toggled("license", model.license).href())
+        yield Value(text, link, outside=True)
+    else:
+        yield Value(text, State().toggled("license", model.license).href())
 
 
 def bases(card: object) -> Iterator[Value]:

@@ -16,7 +16,7 @@ from hub_web.pages import formats, frame, source
 from hub_web.pages.formats import Moment
 from hub_web.pages.presenters import Head, head
 from modelcenter.errors import EntryNotFound
-from modelcenter.registry import contents, lifecycle, revisions
+from modelcenter.registry import repositories, revisions
 from modelcenter.registry.cards import Links
 from modelcenter.registry.tables import Model, Ref, Repository
 
@@ -115,13 +115,15 @@ class BlobView:
 def tree(owner: str, name: str, revision: str, path: str) -> Response:
     """The page of a folder."""
     session = context.session()
-    repository = lifecycle.get(session, context.actor(), f"{owner}/{name}")
-    commit = revisions.resolve(session, repository, revision)
+    repository = repositories.get(session, context.actor(), f"{owner}/{name}")
+    commit = repositories.resolve(session, repository, revision)
     after = request.args.get("after") or None
     try:
-        entries = contents.tree(session, repository, commit, path, expand=True, after=after, limit=SHOWN + 1)
+        entries = repositories.tree(
+            session, repository, commit, path, expand=True, after=after, limit=SHOWN + 1
+        )
     except EntryNotFound:
-        contents.entry(session, repository, commit, path)
+        repositories.entry(session, repository, commit, path)
         return redirect(url_for("pages.blob", owner=owner, name=name, revision=revision, path=path))
     path = path.strip("/")
     shown = entries[:SHOWN]
@@ -132,7 +134,7 @@ def tree(owner: str, name: str, revision: str, path: str) -> Response:
         revision=revision,
         revision_label=revision_label(revision),
         crumbs=crumbs(repository, revision, path),
-        refs=ref_groups(repository, revisions.refs(session, repository), revision, path),
+        refs=ref_groups(repository, repositories.refs(session, repository), revision, path),
         commit=CommitLine(commit.oid, commit.title, commit.author, formats.moment(commit.created_at)),
         files=tuple(file_row(repository, revision, entry) for entry in folders_first(shown)),
         next_href=frame.with_query(request.path, [("after", shown[-1].path)])
@@ -145,9 +147,9 @@ def tree(owner: str, name: str, revision: str, path: str) -> Response:
 def blob(owner: str, name: str, revision: str, path: str) -> Response:
     """The page of a file."""
     session = context.session()
-    repository = lifecycle.get(session, context.actor(), f"{owner}/{name}")
-    commit = revisions.resolve(session, repository, revision)
-    entry = contents.entry(session, repository, commit, path)
+    repository = repositories.get(session, context.actor(), f"{owner}/{name}")
+    commit = repositories.resolve(session, repository, revision)
+    entry = repositories.entry(session, repository, commit, path)
     if entry.kind == "directory":
         return redirect(url_for("pages.tree", owner=owner, name=name, revision=revision, path=path))
     top = head(repository, session.get(Model, repository.id), revision)
@@ -158,7 +160,7 @@ def blob(owner: str, name: str, revision: str, path: str) -> Response:
         revision=revision,
         revision_label=revision_label(revision),
         crumbs=crumbs(repository, revision, path),
-        refs=ref_groups(repository, revisions.refs(session, repository), revision, path, "pages.blob"),
+        refs=ref_groups(repository, repositories.refs(session, repository), revision, path, "pages.blob"),
         size=formats.size(entry.size),
         sha256=entry.sha256,
         download_href=Links(repository.repo_id, revision).file(path),
@@ -172,7 +174,7 @@ def page(template: str, view: TreeView | BlobView, repository: Repository) -> Re
     return make_response(render_template(template, view=view, page=frame.make(indexed=False)))
 
 
-def shown_content(view: BlobView, entry: contents.Entry) -> BlobView:
+def shown_content(view: BlobView, entry: repositories.Entry) -> BlobView:
     """`view` with what can be shown of the file: small text, or a picture."""
     if PurePosixPath(entry.path).suffix.lower() in IMAGES:
         return replace(view, image_href=view.download_href)
@@ -192,7 +194,7 @@ def shown_content(view: BlobView, entry: contents.Entry) -> BlobView:
     )
 
 
-def file_row(repository: Repository, revision: str, entry: contents.Entry) -> FileRow:
+def file_row(repository: Repository, revision: str, entry: repositories.Entry) -> FileRow:
     """A row of a table of files."""
     place = {"owner": repository.namespace, "name": repository.name, "revision": revision, "path": entry.path}
     last = entry.last_commit
@@ -210,12 +212,12 @@ def file_row(repository: Repository, revision: str, entry: contents.Entry) -> Fi
     )
 
 
-def folders_first(entries: Sequence[contents.Entry]) -> list[contents.Entry]:
+def folders_first(entries: Sequence[repositories.Entry]) -> list[repositories.Entry]:
     """Entries in the order of file managers."""
     return sorted(entries, key=lambda entry: (entry.kind == "file", entry.name.casefold()))
 
 
-def largest_first(entries: Sequence[contents.Entry]) -> list[contents.Entry]:
+def largest_first(entries: Sequence[repositories.Entry]) -> list[repositories.Entry]:
     """Entries with the weights before the small files."""
     return sorted(entries, key=lambda entry: (-entry.size, entry.name.casefold()))
 

@@ -43,17 +43,26 @@ class Frame:
     canonical: str | None
     alternates: tuple[tuple[str, str], ...]
     robots: str | None
+    search_text: str = ""  # in the search box
+    search_keeps: tuple[tuple[str, str], ...] = ()  # the filters that a new search keeps
     version: str = __version__
 
 
 def install(app: Flask) -> None:
     """Give the templates of `app` what the layout needs."""
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.add_template_global(asset)
     app.add_template_global(page_lang)
     app.after_request(keep_assets)
 
 
-def make(*, indexed: bool = True, parameters: Iterable[tuple[str, str]] = ()) -> Frame:
+def make(
+    *,
+    indexed: bool = True,
+    parameters: Iterable[tuple[str, str]] = (),
+    search_text: str = "",
+    search_keeps: Iterable[tuple[str, str]] = (),
+) -> Frame:
     """The frame of the page being made; `parameters` of its query make it a page of its own."""
     path = place()
     here = list(parameters)
@@ -73,6 +82,8 @@ def make(*, indexed: bool = True, parameters: Iterable[tuple[str, str]] = ()) ->
             ("x-default", with_query(address, here)),
         ),
         robots=None if indexed else "noindex",
+        search_text=search_text,
+        search_keeps=tuple(search_keeps),
     )
 
 

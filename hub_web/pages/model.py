@@ -13,7 +13,7 @@ from hub_web.pages import card as cards
 from hub_web.pages import facts as known
 from hub_web.pages import files, formats, frame, snippets, verdicts
 from hub_web.pages.presenters import HUGGING_FACE, Head, Said, address, head
-from modelcenter.registry import contents, lifecycle, revisions
+from modelcenter.registry import repositories
 from modelcenter.registry.cards import Card, Links, read_card
 from modelcenter.registry.tables import Model, Repository, Verification
 from modelcenter.verification import Verdict
@@ -57,7 +57,7 @@ class ModelView:
 def show(owner: str, name: str) -> Response:
     """The page of a model."""
     session = context.session()
-    repository = lifecycle.get(session, context.actor(), f"{owner}/{name}")
+    repository = repositories.get(session, context.actor(), f"{owner}/{name}")
     if repository.repo_id != f"{owner}/{name}":  # another case: one model, one address
         return redirect(address(repository.namespace, repository.name))
     model = session.get(Model, repository.id) or Model(repository_id=repository.id, card={}, tags=[])
@@ -70,8 +70,8 @@ def hosted_view(repository: Repository, model: Model) -> ModelView:
     """The page of a model whose files are here, at the head of its default branch."""
     session = context.session()
     revision = repository.default_branch
-    commit = revisions.resolve(session, repository, revision)
-    entries = contents.tree(session, repository, commit)
+    commit = repositories.resolve(session, repository, revision)
+    entries = repositories.tree(session, repository, commit)
     verification = session.get(Verification, (repository.id, commit.oid))
     shown = [entry for entry in entries if entry.kind == "file" and not entry.name.startswith(".")]
     stored = sum(entry.size for entry in entries)
@@ -149,7 +149,7 @@ def verdict_view(verification: Verification | None) -> verdicts.VerdictView:
     return verdicts.present(verdict, verification.version, verification.verified_at)
 
 
-def card_among(entries: list[contents.Entry]) -> Card:
+def card_among(entries: list[repositories.Entry]) -> Card:
     """The card in a revision's README.md, an empty one where there is none."""
     for entry in entries:
         if entry.path == README and entry.sha256 and entry.kind == "file":

@@ -33,10 +33,11 @@ VERDICTS = {
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A text and the language it is in, as a `lang` attribute."""
+    """A title or a description, and the language it is in as a `lang` attribute."""
 
     text: str
     lang: str
+    is_title: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def titles(model: Model | None, name: str) -> tuple[Said, ...]:
             text = getattr(model, f"{kind}_{code}")
             if text:
                 if alike(text) != alike(name):
-                    found.append(Said(text, i18n.TAGS[code]))
+                    found.append(Said(text, i18n.TAGS[code], kind == "title"))
                 break
     return tuple(found)
 

@@ -33,8 +33,6 @@ class NameList:
     items: tuple[Named, ...]
     explanation: str = ""
     more: str = ""
-    shapes: bool = False
-    sources: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +53,7 @@ class VerdictView:
     sentence: str
     account: tuple[Count, ...] = ()
     lists: tuple[NameList, ...] = ()
+    notes: tuple[NameList, ...] = ()
     problem: str = ""
     open: bool = False
     version: str = ""
@@ -105,7 +104,7 @@ def complete(verdict: Verdict) -> VerdictView:
             number=formats.number(verdict.tensors),
             family=labels.family(verdict.family or ""),
         ),
-        lists=harmless(verdict),
+        notes=harmless(verdict),
     )
 
 
@@ -154,7 +153,6 @@ def incomplete(verdict: Verdict) -> VerdictView:
                 gettext("Missing"),
                 counts["missing"],
                 [Named(item.name, shape(item.shape)) for item in verdict.missing],
-                shapes=True,
             ),
             *listed(
                 gettext("Of another shape"),
@@ -163,19 +161,15 @@ def incomplete(verdict: Verdict) -> VerdictView:
                     Named(item.name, shape(item.expected), shape(item.found), item.file)
                     for item in verdict.misshapen
                 ],
-                shapes=True,
-                sources=True,
             ),
             *listed(
                 gettext("Unexpected"),
                 counts["unexpected"],
                 [Named(item.name, "", shape(item.shape), item.file) for item in verdict.unexpected],
-                shapes=True,
-                sources=True,
             ),
-            *harmless(verdict),
         ),
-        problem=verdict.problem,
+        notes=harmless(verdict),
+        problem="" if kinds else verdict.problem,
         open=True,
     )
 
@@ -251,14 +245,7 @@ def harmless(verdict: Verdict) -> tuple[NameList, ...]:
     )
 
 
-def listed(
-    label: str,
-    total: int,
-    items: Sequence[Named],
-    explanation: str = "",
-    shapes: bool = False,
-    sources: bool = False,
-) -> tuple[NameList, ...]:
+def listed(label: str, total: int, items: Sequence[Named], explanation: str = "") -> tuple[NameList, ...]:
     """A list of names cut to what a page can show; none where there are none."""
     if not total:
         return ()
@@ -270,8 +257,6 @@ def listed(
             tuple(items[:SHOWN]),
             explanation,
             formats.number(more) if more else "",
-            shapes,
-            sources,
         ),
     )
 
