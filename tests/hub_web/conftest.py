@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.support.server import Server, running_server
 
 
 @pytest.fixture(scope="session")
-def shared_server(tmp_path_factory) -> Server:
+def shared_server(tmp_path_factory) -> Iterator[Server]:
     """One hub for all tests that leave others' repositories alone."""
     with running_server(tmp_path_factory.mktemp("hub")) as running:
         yield running

@@ -10,6 +10,7 @@ import pytest
 
 from hub_web.api import ndjson
 from modelcenter.errors import Invalid, TooLarge
+from modelcenter.registry.blobs.interface import Blob
 from modelcenter.registry.blobs.memory import MemoryBlobStore
 from modelcenter.registry.repositories import AddFile, AddLfs, Delete, DeleteFolder
 
@@ -110,5 +111,7 @@ def test_a_file_of_some_size_is_stored_as_it_arrives():
     content = b"x" * (ndjson.KEPT_BYTES + 1)
     request = ndjson.read_commit(spelled(HEADER, file(content=content)), lambda data: store.put([data]))
     (operation,) = request.operations
+    assert isinstance(operation, AddFile)
+    assert isinstance(operation.content, Blob)
     with store.open(operation.content.sha256) as stored:
         assert stored.read() == content
