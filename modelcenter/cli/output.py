@@ -10,7 +10,7 @@ from functools import cache
 
 import click
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -40,8 +40,12 @@ def _console(*, stderr: bool) -> Console:
         emoji=False,
         highlight=False,
         width=None if stream.isatty() else PIPED_WIDTH,
-        soft_wrap=False,
     )
+
+
+def show(what: RenderableType, *, on_stderr: bool = False) -> None:
+    """A table, or text whose lines are left as long as they are: whoever reads them may be a script."""
+    (err() if on_stderr else out()).print(what, soft_wrap=not isinstance(what, Table))
 
 
 def say(*lines: object) -> None:

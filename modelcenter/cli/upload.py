@@ -12,7 +12,7 @@ import click
 
 from modelcenter.cli import verdicts
 from modelcenter.cli.options import endpoint_option, include_options, json_option, repository_argument
-from modelcenter.cli.output import err, remark, say, say_json, size
+from modelcenter.cli.output import err, remark, say, say_json, show, size
 from modelcenter.errors import UploadRefused
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def command(
     verdict = None
     if path.is_dir():
         verdict = verify(ChosenFiles(path, files))
-        err().print(verdicts.drawn(verdict))
+        show(verdicts.drawn(verdict), on_stderr=True)
         if verdict.status in REFUSED and not force:
             raise UploadRefused(path, verdict.problem)
     disable_progress_bars()  # ours take their place
@@ -106,7 +106,7 @@ def account(uploaded: Uploaded) -> str:
     if not uploaded.sent:
         return f"Nothing to send: {uploaded.repository} has all {len(uploaded.files)} files already."
     kept = len(uploaded.files) - len(uploaded.sent)
-    there = f"; {kept} were on the hub already" if kept else ""
+    there = f"; the hub had the other {kept} already" if kept else ""
     return f"Sent {len(uploaded.sent)} of {len(uploaded.files)} files, {size(uploaded.sent_bytes)}{there}."
 
 

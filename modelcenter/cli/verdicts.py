@@ -24,7 +24,12 @@ SHOWN = 20  # tensors of a kind
 
 
 def drawn(verdict: Verdict) -> RenderableType:
-    """The verdict as people read it."""
+    """The verdict as people read it, with what is known of the checkpoint."""
+    return Group(report(verdict), facts(rows(verdict)))
+
+
+def report(verdict: Verdict) -> RenderableType:
+    """The answer, and the tensors that it is about."""
     answer, style = ANSWERS[verdict.status]
     parts: list[RenderableType] = [Text(answer, style=style)]
     if verdict.status in ("damaged", "unknown_architecture", "no_checkpoint"):
@@ -46,7 +51,6 @@ def drawn(verdict: Verdict) -> RenderableType:
         ),
         *named("redundant", verdict, (f"{copy} repeats {of}" for copy, of in verdict.redundant.items())),
     ]
-    parts.append(facts(rows(verdict)))
     return Group(*parts)
 
 

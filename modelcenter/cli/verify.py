@@ -9,7 +9,7 @@ import click
 
 from modelcenter.cli import verdicts
 from modelcenter.cli.options import endpoint_option, json_option, revision_option
-from modelcenter.cli.output import out, say_json
+from modelcenter.cli.output import say_json, show
 
 
 @click.command("verify")
@@ -42,6 +42,6 @@ def command(name: str, revision: str | None, endpoint: str | None, as_json: bool
     if as_json:
         say_json(verdict.to_json())
     else:
-        out().print(verdicts.drawn(verdict))
+        show(verdicts.drawn(verdict))
     if verdict.status != "complete":
         sys.exit(1)

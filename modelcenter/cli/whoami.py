@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from modelcenter.cli.options import endpoint_option, json_option
-from modelcenter.cli.output import facts, out, say_json
+from modelcenter.cli.output import facts, say_json, show
 
 
 @click.command("whoami")
@@ -20,7 +20,7 @@ def command(endpoint: str | None, as_json: bool) -> None:
     if as_json:
         say_json({"endpoint": hub.endpoint, **person})
         return
-    out().print(
+    show(
         facts(
             [
                 ("name", person["name"]),
