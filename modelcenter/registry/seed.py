@@ -47,7 +47,7 @@ def seed(hub: Hub, folder: Path) -> SeedResult:
                 select(Repository, Model).outerjoin(Model, Model.repository_id == Repository.id)
             )
         }
-        owners = dict(session.execute(select(Account.key, Account.id)).tuples().all())
+        owners = {key: account for key, account in session.execute(select(Account.key, Account.id))}  # noqa: C416  rows are no pairs to mypy
         for repo_id, text, card in cards:
             digest = hashlib.sha256(EDITION + text.encode()).hexdigest()
             repository, model = known.get(repo_id.lower(), (None, None))

@@ -1,39 +1,38 @@
-"""Hubs on either database, and the catalogue of this repository's cards in one."""
+"""The catalogue of this repository's cards, and hubs that last longer than a test."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelcenter.registry.database import migrate
+import pytest
+
 from modelcenter.registry.hub import Hub, open_hub
 from modelcenter.settings import Settings
-from tests.support.databases import postgresql_database, postgresql_server
+from tests.support.databases import postgresql_database
 
 CARDS = Path(__file__).parents[2] / "model_cards"
 KINDS = ("sqlite", "postgresql")
 
 
 @contextmanager
-def hub_on(kind: str, folder: Path) -> Iterator[Hub]:
-    """A migrated hub in `folder`, its database on SQLite or in a PostgreSQL server."""
+def lasting_hub(request: pytest.FixtureRequest, kind: str, folder: Path) -> Iterator[Hub]:
+    """A migrated hub in `folder` for fixtures of a wider scope than `hub`'s."""
     if kind == "sqlite":
-        with _opened(folder, {}) as hub:
+        template = request.getfixturevalue("sqlite_template")
+        with _opened(folder, f"sqlite:///{shutil.copy(template, folder / 'modelcenter.sqlite3')}") as hub:
             yield hub
         return
-    with (
-        postgresql_server() as server,
-        postgresql_database(server) as url,
-        _opened(folder, {"DATABASE_URL": url}) as hub,
-    ):
+    server, template = request.getfixturevalue("postgresql"), request.getfixturevalue("postgresql_template")
+    with postgresql_database(server, template) as url, _opened(folder, url) as hub:
         yield hub
 
 
 @contextmanager
-def _opened(folder: Path, environment: dict[str, str]) -> Iterator[Hub]:
-    hub = open_hub(Settings.from_environment(folder, environment))
-    migrate(hub.database)
+def _opened(folder: Path, url: str) -> Iterator[Hub]:
+    hub = open_hub(Settings(data=folder, database_url=url, secret_key="only for tests"))
     try:
         yield hub
     finally:
