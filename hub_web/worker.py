@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -25,7 +26,9 @@ def main() -> None:
 
 def watch_server(stop: threading.Event) -> None:
     """Set `stop` when the server that started this process is gone: it holds the other end of our input."""
-    sys.stdin.buffer.read()
+    # Past Python's buffer, whose lock a thread that waits in it would still hold when the process ends.
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
     stop.set()
 
 

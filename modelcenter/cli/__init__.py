@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import warnings
 from typing import Any
 
 import click
@@ -63,4 +64,10 @@ def main() -> None:
     # huggingface_hub reads it when it is imported. The hub takes uploads over LFS: this process, and it
     # alone, does without Xet.
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+    warnings.showwarning = remark_on
     cli(prog_name="modelcenter")
+
+
+def remark_on(message: Warning | str, *_: object) -> None:
+    """A warning as people read it: without the line of the program that it came from."""
+    click.echo(f"Warning: {message}", err=True)
