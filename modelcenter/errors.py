@@ -166,6 +166,42 @@ class CheckpointUnsupported(CheckpointError):
         super().__init__(f"{file} {found}, which is not read here: {instead}.")
 
 
+class TokenizerError(ModelCenterError):
+    """A tokeniser cannot be read as it stands."""
+
+    code = "tokenizer"
+
+
+class TokenizerNotFound(TokenizerError):
+    """No file that holds a vocabulary."""
+
+    code = "tokenizer-not-found"
+
+    def __init__(self, place: object, looked_for: Sequence[str]) -> None:
+        self.place, self.looked_for = place, tuple(looked_for)
+        super().__init__(f"{place} holds no tokeniser: expected one of {', '.join(looked_for)}.")
+
+
+class TokenizerDamaged(TokenizerError):
+    """A tokeniser's file is not what its name says."""
+
+    code = "tokenizer-damaged"
+
+    def __init__(self, file: str, problem: str) -> None:
+        self.file, self.problem = file, problem
+        super().__init__(f"{file} is damaged: {problem}.")
+
+
+class TokenizerUnsupported(TokenizerError):
+    """A vocabulary whose rules are not known here: ids made by guessing would be wrong silently."""
+
+    code = "tokenizer-unsupported"
+
+    def __init__(self, file: str, found: str, instead: str) -> None:
+        self.file, self.found = file, found
+        super().__init__(f"{file} belongs to {found}, which is not read here: {instead}.")
+
+
 # --- the hub's registry
 
 
