@@ -107,7 +107,8 @@ def clean_environment(home: Path) -> dict[str, str]:
     prefixes = ("HF_", "MODELCENTER_", "DATABASE_URL")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     own = {"MODELCENTER_HOME": str(home / "home"), "HF_HOME": str(home / "hf")}
-    return kept | own | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    own |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    return kept | own
 
 
 def run(environment: dict[str, str], *words: object, quiet: bool = False) -> str:
@@ -191,7 +192,7 @@ def shown_row(endpoint: str) -> str:
 
 def plain(markup: str) -> str:
     """The words of a piece of HTML."""
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", markup)).split())
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", markup)).split()).replace("/ ", "/")
 
 
 def embedded(environment: dict[str, str]) -> Embedded:
@@ -205,10 +206,11 @@ def embedded(environment: dict[str, str]) -> Embedded:
     console.print(f'>>> model = load("{NAME}", dtype=torch.float32)', style="bold")
     model = load(NAME, dtype=torch.float32)
     console.print(str(model.report))
-    batch = model.tokenizer(list(SENTENCES))
+    batch = model.tokenizer(list(SENTENCES), padding=True, return_tensors="pt")
+    ids, attention = batch["input_ids"], batch["attention_mask"]
     with torch.inference_mode():
-        hidden = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).last_hidden_state
-    mask = batch.attention_mask[:, :, None].to(hidden.dtype)
+        hidden = model(input_ids=ids, attention_mask=attention).last_hidden_state
+    mask = attention[:, :, None].to(hidden.dtype)
     vectors = normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
     return Embedded(tuple(vectors.shape), (vectors @ vectors.T).tolist(), str(model.report))
 

@@ -17,7 +17,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelcenter.checkpoint.files import LocalFiles
 from modelcenter.checkpoint.index import read_index
@@ -28,6 +28,7 @@ from modelcenter.errors import CheckpointNotFound, Invalid, NotCached
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, ResolvedRevision
+    from huggingface_hub.utils.tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
@@ -125,11 +126,11 @@ class Snapshot:
 
     def folder(self) -> Path:
         """The snapshot's folder, once all that a loader needs is in it."""
-        names = self.names() or self.names(self.take(SMALL))
+        names = self.names() or self.names(self.take(SMALL, quietly=True))
         small = [name for name in names if any(fnmatch(name, pattern) for pattern in SMALL)]
         if not small:
             raise CheckpointNotFound(self.name, ["config.json"])
-        folder = self.cached(small) or self.take([glob.escape(name) for name in small])
+        folder = self.cached(small) or self.take([glob.escape(name) for name in small], quietly=True)
         needed = [*small, *weights(folder, names)]
         return self.cached(needed) or self.take([glob.escape(name) for name in needed])
 
@@ -158,7 +159,7 @@ class Snapshot:
             root = Path(path.removesuffix(name))
         return root
 
-    def take(self, patterns: Collection[str]) -> Path:
+    def take(self, patterns: Collection[str], *, quietly: bool = False) -> Path:
         """The snapshot's folder with the files that match, fetched where they are missing."""
         from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
 
@@ -171,12 +172,24 @@ class Snapshot:
                     cache_dir=self.cache,
                     allow_patterns=list(patterns),
                     local_files_only=self.local_files_only,
+                    tqdm_class=no_bar() if quietly else None,
                 )
             )
         except (IncompleteSnapshotError, LocalEntryNotFoundError) as error:
             if self.local_files_only:
                 raise NotCached(self.name, str(self.commit), self.cache or "the shared cache") from error
             raise
+
+
+def no_bar() -> type[tqdm]:
+    """A progress bar that is not drawn: small files are there before anyone has read it."""
+    from huggingface_hub.utils.tqdm import tqdm
+
+    class NoBar(tqdm):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **{**options, "disable": True})  # type: ignore[no-untyped-call]
+
+    return NoBar
 
 
 def weights(folder: Path, names: Collection[str]) -> list[str]:
