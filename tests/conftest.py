@@ -10,7 +10,7 @@ import pytest
 
 from modelcenter.registry.hub import Hub, open_hub
 from modelcenter.settings import Settings
-from tests.support.databases import migrated, postgresql_database, postgresql_server
+from tests.support.databases import emptied, migrated, postgresql_database, postgresql_server
 from tests.support.outside import at_hub, kept_bert, live_hub, tiny_bert, unique
 
 __all__ = ["at_hub", "kept_bert", "live_hub", "tiny_bert", "unique"]  # fixtures, found by their names here
@@ -24,11 +24,11 @@ def postgresql() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_template(postgresql: str) -> Iterator[str]:
-    """The name of a migrated database, for copies."""
+def migrated_postgresql(postgresql: str) -> Iterator[str]:
+    """The address of a migrated database, emptied after each test."""
     with postgresql_database(postgresql) as url:
         migrated(url)
-        yield url.rpartition("/")[2]
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +46,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         template: Path = request.getfixturevalue("sqlite_template")
         yield f"sqlite:///{shutil.copy(template, tmp_path / 'modelcenter.sqlite3')}"
         return
-    server: str = request.getfixturevalue("postgresql")
-    with postgresql_database(server, request.getfixturevalue("postgresql_template")) as url:
-        yield url
+    url: str = request.getfixturevalue("migrated_postgresql")
+    yield url
+    emptied(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

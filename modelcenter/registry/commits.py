@@ -148,7 +148,7 @@ def _worded(title: str, message: str) -> tuple[str, str]:
     lines = _text(title).strip().split("\n", 1)
     if not lines[0]:
         raise Invalid("A commit needs a title: say in a line what it does.")
-    return lines[0].strip(), "\n".join([*lines[1:], _text(message)]).strip()
+    return lines[0].strip(), "\n\n".join(filter(None, [*lines[1:], _text(message)])).strip()
 
 
 def _text(text: str) -> str:

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from modelcenter.errors import AccessDenied, NotAuthenticated, RepositoryNotFound
 from modelcenter.registry import access, accounts, repositories
-from modelcenter.registry.access import ANONYMOUS, Verb, may, require, visible
+from modelcenter.registry.access import ANONYMOUS, Actor, Verb, may, require, visible
 from modelcenter.registry.tables import Repository, Role
 from tests.support.registry import again, person
 
@@ -19,7 +19,7 @@ VERBS: tuple[Verb, ...] = ("read", "write", "admin")
 def world(hub):
     """An organisation `Lab` with a public and a private repository, and somebody of each kind."""
     owner = person(hub, "owner")
-    people = {role: person(hub, f"the-{role}", scope="admin") for role in ROLES}
+    people: dict[str, Actor] = {role: person(hub, f"the-{role}", scope="admin") for role in ROLES}
     people |= {"stranger": person(hub, "stranger"), "site-admin": person(hub, "root", is_admin=True)}
     with hub.database.transaction() as session:
         accounts.create_organization(session, owner, "Lab")

@@ -1,4 +1,4 @@
-"""Databases for tests: a PostgreSQL server, found or started; schemas migrated once and copied."""
+"""Databases for tests: a PostgreSQL server, found or started; schemas migrated once."""
 
 from __future__ import annotations
 
@@ -48,16 +48,37 @@ def postgresql_server() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def postgresql_database(server: str, template: str = "template0") -> Iterator[str]:
-    """The address of a new database, a copy of `template`, gone afterwards."""
+def postgresql_database(server: str) -> Iterator[str]:
+    """The address of a new database without tables, gone afterwards."""
     name = f"modelcenter_test_{secrets.token_hex(6)}"
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
     try:
         yield f"{server}/{name}"
     finally:
         with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def emptied(url: str) -> None:
+    """Takes all rows out of the migrated PostgreSQL database at `url`, and ends whoever still uses it.
+
+    A copy for each test would cost half a second where the server syncs its files; this costs milliseconds.
+    """
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        connection.execute("SET LOCAL session_replication_role = replica")  # no cascades, no order
+        tables = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+        )
+        for (table,) in tables.fetchall():
+            connection.execute(f'DELETE FROM "{table}"')
+        sequences = connection.execute("SELECT sequencename FROM pg_sequences WHERE schemaname = 'public'")
+        for (sequence,) in sequences.fetchall():
+            connection.execute(f'ALTER SEQUENCE "{sequence}" RESTART')
 
 
 def _answers(url: str) -> bool:
