@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask import request
+from werkzeug.datastructures import MultiDict
 
 from modelcenter.errors import Invalid
 
@@ -34,9 +35,10 @@ def string(body: dict[str, Any], name: str, default: str | None = None) -> str:
     return value
 
 
-def flag(name: str, default: bool = False) -> bool:
-    """A true or false of the query string or the form."""
-    value = request.values.get(name)
+def flag(name: str, default: bool = False, *, of: MultiDict[str, str] | None = None) -> bool:
+    """A true or false of the query string, or `of` a form."""
+    # Not request.values: that reads the body, which some views stream.
+    value = (request.args if of is None else of).get(name)
     if value is None:
         return default
     lowered = value.lower()

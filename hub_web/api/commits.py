@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
+import io
+from typing import Any, cast
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -18,6 +19,7 @@ from modelcenter.registry import repositories, uploads
 from modelcenter.registry.uploads import Announced
 
 FILES = 10_000  # in one preupload; clients send 256
+BUFFER_BYTES = 1 << 20
 
 blueprint: Blueprint = api_blueprint("commits")
 
@@ -79,7 +81,9 @@ def commit(owner: str, name: str, revision: str) -> dict[str, Any]:
     repo_id = writable(owner, name).repo_id
     context.release()
     request.max_content_length = BODY_BYTES
-    asked = read_commit(request.stream, keep=lambda content: hub.blobs.put([content]))
+    # Buffered: lines read from the bare stream would be asked for byte by byte.
+    body = io.BufferedReader(cast("io.RawIOBase", request.stream), BUFFER_BYTES)
+    asked = read_commit(body, keep=lambda content: hub.blobs.put([content]))
     result = repositories.commit(
         hub,
         actor,

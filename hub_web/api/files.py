@@ -57,7 +57,7 @@ def paths_info(owner: str, name: str, revision: str) -> Response:
         wanted = body.get("paths", []) if isinstance(body, dict) else None
         expand = bool(body.get("expand")) if isinstance(body, dict) else False
     else:
-        wanted, expand = request.form.getlist("paths"), flag("expand")
+        wanted, expand = request.form.getlist("paths"), flag("expand", of=request.form)
     wanted = [wanted] if isinstance(wanted, str) else wanted
     if not isinstance(wanted, list) or not all(isinstance(path, str) for path in wanted):
         raise Invalid("paths is no list of paths.")

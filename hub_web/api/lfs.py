@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request
 
 from hub_web import context
 from hub_web.api.body import json_body
@@ -82,7 +82,7 @@ def upload(sha256: str) -> Response:
     if request.content_length not in (None, blob.size):
         raise BlobMismatch(f"{blob.size} bytes", f"{request.content_length} bytes")
     # What the account may do now counts, not what it might when it got the address.
-    actor = accounts.actor_of(session, accounts.find(session, permit.account), "write")
+    g.actor = actor = accounts.actor_of(session, accounts.find(session, permit.account), "write")
     # One byte more than announced, so that the store sees, and refuses, a body that is too long.
     request.max_content_length = blob.size + 1
     context.release()
