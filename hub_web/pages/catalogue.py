@@ -261,7 +261,7 @@ def near_spelling(state: State, found: search.Page) -> Chip | None:
 
 
 def relaxations(state: State) -> tuple[Chip, ...]:
-    """The list without one of what narrows it, the one that shows most first; all of them if none shows any."""
+    """The list without one of what narrows it, the one that shows most first; all if none shows any."""
     drops = [(state.without_text(), Chip(gettext("Words"), state.text, ""))] if state.text else []
     for name, values in state.chosen.items():
         kept = {other: chosen for other, chosen in state.chosen.items() if other != name}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -12,11 +13,15 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from hub_web.api import errors as api_errors
 from hub_web.i18n import gettext
 from hub_web.pages import frame
+from hub_web.pages.presenters import HUGGING_FACE
 from modelcenter import errors
 
 if TYPE_CHECKING:
     from flask import Flask
     from werkzeug.wrappers import Response
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,12 @@ def answer(error: errors.ModelCenterError) -> Response:
     """The page for an error of ours."""
     if is_for_programs():
         return api_errors.answer(error)
-    status = api_errors.STATUS.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    status = api_errors.status_of(error)
+    if status is None:
+        logger.error("The page failed.", exc_info=error)
+        return known(HTTPStatus.INTERNAL_SERVER_ERROR)
+    if isinstance(error, errors.NotFound):
+        status = HTTPStatus.NOT_FOUND  # people are not asked for a token
     if isinstance(error, errors.RepositoryNotFound):
         return page(
             status,
@@ -57,6 +67,16 @@ def answer(error: errors.ModelCenterError) -> Response:
                 "%(name)s does not exist here, or is private and not yours to read.", name=error.repository
             ),
             Link(gettext("Search for it"), url_for("pages.models", q=error.repository.rpartition("/")[2])),
+        )
+    if isinstance(error, errors.NotHosted):
+        return page(
+            status,
+            gettext("No weights are hosted here"),
+            gettext(
+                "%(name)s is a catalogue entry: its files are with their publisher.", name=error.repository
+            ),
+            Link(error.repository, model_address(error.repository)),
+            Link(f"{HUGGING_FACE}/{error.upstream}", f"{HUGGING_FACE}/{error.upstream}"),
         )
     if isinstance(error, errors.RevisionNotFound):
         return page(

@@ -90,7 +90,7 @@ def moment(at: datetime, now: datetime | None = None) -> Moment:
     """`at` for people; naive times are UTC."""
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     now = now or datetime.now(UTC)
-    relative = format_timedelta(min(at - now, timedelta(0)), add_direction=True, locale=get_locale())
+    relative = format_timedelta(min(at - now, timedelta(seconds=-1)), add_direction=True, locale=get_locale())
     return Moment(
         at.astimezone(UTC).isoformat(timespec="seconds"), f"{format_datetime(at, 'medium')} UTC", relative
     )

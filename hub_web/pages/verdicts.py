@@ -58,6 +58,7 @@ class VerdictView:
     open: bool = False
     version: str = ""
     checked: Moment | None = None
+    pending: bool = False
 
 
 def pending() -> VerdictView:
@@ -69,6 +70,7 @@ def pending() -> VerdictView:
         gettext(
             "The hub reads config.json and the headers of the weight files. Reload the page in a moment."
         ),
+        pending=True,
     )
 
 

@@ -17,6 +17,15 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   });
 }
 
+// A verdict takes a second or two after an upload: look again a few times, further and further apart.
+async function awaitVerdict(attempt) {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  if (answer.ok && !(await answer.text()).includes("data-pending")) location.reload();
+  else if (attempt < 8) setTimeout(awaitVerdict, 1000 * 1.6 ** attempt, attempt + 1);
+}
+
+if (document.querySelector("[data-pending]")) setTimeout(awaitVerdict, 1000, 1);
+
 document.addEventListener("keydown", (event) => {
   const search = document.getElementById("search");
   const typing = event.target.closest("input, textarea, select, [contenteditable]");
