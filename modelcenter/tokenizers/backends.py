@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tokenizers import AddedToken
     from tokenizers import Tokenizer as Backend
     from tokenizers.decoders import Decoder
+    from tokenizers.pre_tokenizers import PreTokenizer
 
 SPACE = "▁"  # SentencePiece's sign for a space
 T5_EXTRA_IDS = 100
@@ -70,7 +71,13 @@ def _from_json(path: Path, settings: TokenizerSettings) -> Backend:
             "strip_accents": settings.config.get("strip_accents"),
         }
         return Backend.from_str(json.dumps(content, ensure_ascii=False))
-    return Backend.from_file(str(path))
+    backend = Backend.from_file(str(path))
+    is_llama = settings.is_stated and settings.kind == settings.model_config.get("model_type") == "llama"
+    if is_llama and is_byte_pairs(backend) and "ByteLevel" not in str(backend.pre_tokenizer):
+        # Files from before transformers 5 put a space after each special token; it mends them so.
+        backend.normalizer = None
+        backend.pre_tokenizer = _llama_spaces(settings, settings.flag("add_prefix_space", True))
+    return backend
 
 
 def _from_wordpiece(path: Path, settings: TokenizerSettings) -> Backend:
@@ -180,7 +187,7 @@ def _t5(path: Path, model: SentencePieceModel, settings: TokenizerSettings) -> B
 def _llama(path: Path, model: SentencePieceModel, settings: TokenizerSettings) -> Backend:
     """Llama: the text as it is, spaces as ▁, one before its first word; bytes where no piece fits."""
     from tokenizers import Tokenizer as Backend
-    from tokenizers import models, normalizers, pre_tokenizers
+    from tokenizers import models, normalizers
 
     ids = {piece: index for index, (piece, _) in enumerate(model.pieces)}
     has_prefix = settings.flag("add_prefix_space", model.adds_dummy_prefix)
@@ -189,16 +196,20 @@ def _llama(path: Path, model: SentencePieceModel, settings: TokenizerSettings) -
     )
     if model.charsmap:
         backend.normalizer = normalizers.Precompiled(model.charsmap)
-    # Legacy tokenisers put a space after each special token too.
-    prefixed = "always" if settings.flag("legacy", False) else "first"
-    backend.pre_tokenizer = pre_tokenizers.Metaspace(
-        replacement=SPACE, prepend_scheme=prefixed if has_prefix else "never", split=False
-    )
+    backend.pre_tokenizer = _llama_spaces(settings, has_prefix)
     backend.decoder = _joined(has_prefix)
     # A class that is stated says whether it begins texts; a model alone is Llama's, which does.
     has_begin = settings.flag("add_bos_token", not settings.is_stated)
     _begin_and_end(backend, path, settings, has_begin=has_begin)
     return backend
+
+
+def _llama_spaces(settings: TokenizerSettings, has_prefix: bool) -> PreTokenizer:
+    from tokenizers import pre_tokenizers
+
+    # Legacy tokenisers put a space after each special token too.
+    prefixed = "always" if settings.flag("legacy", False) else "first"
+    return pre_tokenizers.Metaspace(SPACE, prepend_scheme=prefixed if has_prefix else "never", split=False)
 
 
 def _unigram(path: Path, model: SentencePieceModel, settings: TokenizerSettings) -> Backend:
@@ -215,9 +226,9 @@ def _unigram(path: Path, model: SentencePieceModel, settings: TokenizerSettings)
     if model.removes_extra_whitespaces:
         steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
     backend.normalizer = normalizers.Sequence(steps)
-    backend.pre_tokenizer = pre_tokenizers.Metaspace(
-        replacement=SPACE, prepend_scheme="first" if model.adds_dummy_prefix else "never"
-    )
+    # Not "first": that looks at the text's first character, which stripping may have taken away.
+    prefixed = "always" if model.adds_dummy_prefix else "never"
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(SPACE, prepend_scheme=prefixed)
     backend.decoder = _joined(model.adds_dummy_prefix)
     _begin_and_end(backend, path, settings, has_begin=settings.flag("add_bos_token", False))
     return backend
@@ -236,6 +247,11 @@ BUILDERS: Mapping[str, Callable[[Path, TokenizerSettings], Backend]] = {
 
 
 # --- what they share
+
+
+def is_byte_pairs(backend: Backend) -> bool:
+    """Whether the pieces come from merges, which keep every space of the text."""
+    return type(backend.model).__name__ == "BPE"
 
 
 def _token(settings: TokenizerSettings, name: str, default: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from modelcenter.errors import Invalid
-from modelcenter.tokenizers.backends import build, vocabulary
+from modelcenter.tokenizers.backends import build, is_byte_pairs, vocabulary
 from modelcenter.tokenizers.settings import NAMED_TOKENS, TokenizerSettings, read_settings
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Tokenizer:
         ids = ids.tolist() if hasattr(ids, "tolist") else ids
         text = self.backend.decode([ids] if isinstance(ids, int) else list(ids), skip_special_tokens)
         # Byte pairs carry their own spaces: to clean them up would change the text.
-        if self.settings.flag("clean_up_tokenization_spaces", False) and not _is_byte_pairs(self.backend):
+        if self.settings.flag("clean_up_tokenization_spaces", False) and not is_byte_pairs(self.backend):
             for spaced, clean in CLEANED:
                 text = text.replace(spaced, clean)
         return text
@@ -215,7 +215,7 @@ class Tokenizer:
             parts = given if isinstance(given, tuple) else (given,)
             if len(parts) > 2 or not all(isinstance(part, str) for part in parts):
                 raise Invalid(
-                    f"A text is {str(given)[:60]!r} ({type(given).__name__}); expected a text or a pair."
+                    f"A text is {repr(given)[:60]} ({type(given).__name__}); expected a text or a pair."
                 )
         return inputs
 
@@ -252,10 +252,6 @@ CLEANED = (
     (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
 )  # fmt: skip
 """Spaces that pieces put before punctuation and English endings, in transformers' order."""
-
-
-def _is_byte_pairs(backend: Backend) -> bool:
-    return type(backend.model).__name__ == "BPE"
 
 
 def _array(rows: Sequence[Sequence[int]], kind: Tensors) -> Any:
