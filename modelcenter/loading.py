@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelcenter.checkpoint.source import Checkpoint, LocalFiles, TensorInfo, open_checkpoint
-from modelcenter.errors import CopyDiffers, Invalid
+from modelcenter.errors import CopyDiffers, ExtraMissing, Invalid
 from modelcenter.families.match import Match, match
 from modelcenter.models.config import ModelConfig, share
 from modelcenter.verification import read_config
@@ -111,7 +111,10 @@ def load(
     named before any weight is read; CannotShard where the mesh does not divide the model.
     """
     started = time.perf_counter()
-    import torch
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise ExtraMissing("torch", "load") from error
 
     from modelcenter import client
     from modelcenter.models.build import build
