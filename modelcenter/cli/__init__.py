@@ -68,6 +68,6 @@ def main() -> None:
     cli(prog_name="modelcenter")
 
 
-def remark_on(message: Warning | str, *_: object) -> None:
+def remark_on(message: Warning | str, *_: object, **__: object) -> None:
     """A warning as people read it: without the line of the program that it came from."""
     click.echo(f"Warning: {message}", err=True)
