@@ -2,7 +2,7 @@
 
 Two containers: zip (torch 1.6 and later) and the legacy sequence of pickles before it.
 
-Source: torch/serialization.py `_save`, `_legacy_save`, `_legacy_load`; torch/_utils.py `_rebuild_tensor*`.
+Source: torch/serialization.py `_save`, `_legacy_save`, `_legacy_load`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
 from typing import IO, Any, cast
 
 from modelcenter.checkpoint.files import Files, Window
-from modelcenter.checkpoint.header import BITS, SAFETENSORS_NAMES, FileHeader, TensorInfo, row_major
-from modelcenter.checkpoint.stack_machine import Call, Global, Other, StackMachine
+from modelcenter.checkpoint.header import BITS, FileHeader, TensorInfo, row_major
+from modelcenter.checkpoint.pickled_tensors import Storage, Tensor, interpret
+from modelcenter.checkpoint.stack_machine import Other
 from modelcenter.errors import CheckpointDamaged, CheckpointError, CheckpointUnsupported, listed
 
 MAX_PICKLE_BYTES = 64 << 20  # the names, shapes and numbers; a 100,000-tensor checkpoint has 10 MB
-MAX_DIMENSIONS = 64
 # What zipfile lets out for archives it cannot make sense of; OSErrors of the files themselves pass.
 ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError,
@@ -31,88 +29,8 @@ ZIP_ERRORS = (
 ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
-# Two values of four bits share a byte there: no element has an address.
-TORCH_DTYPES = {name: dtype for name, dtype in SAFETENSORS_NAMES.items() if BITS[dtype] >= 8}
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
 MAX_WRAPPERS = 3
-
-STORAGES = {
-    "FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16", "DoubleStorage": "F64",
-    "LongStorage": "I64", "IntStorage": "I32", "ShortStorage": "I16", "CharStorage": "I8",
-    "ByteStorage": "U8", "BoolStorage": "BOOL", "ComplexFloatStorage": "C64",
-}  # fmt: skip
-OTHER_STORAGES = (
-    "ComplexDoubleStorage", "QInt8Storage", "QUInt8Storage", "QInt32Storage", "QUInt4x2Storage",
-    "QUInt2x4Storage",
-)  # fmt: skip
-TENSORS = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3")
-OTHER_TENSORS = (
-    "_rebuild_qtensor", "_rebuild_sparse_tensor", "_rebuild_meta_tensor_no_storage", "_rebuild_nested_tensor",
-    "_rebuild_wrapper_subclass", "_rebuild_device_tensor_from_numpy",
-    "_rebuild_device_tensor_from_cpu_tensor",
-)  # fmt: skip
-PARAMETERS = ("_rebuild_parameter", "_rebuild_parameter_with_state")
-SCHEMES = (
-    "per_tensor_affine", "per_tensor_symmetric", "per_channel_affine", "per_channel_symmetric",
-    "per_channel_affine_float_qparams",
-)  # fmt: skip
-OTHER_DTYPES = ("complex128", "complex32", "qint8", "quint8", "qint32", "float4_e2m1fn_x2")
-
-# Every name a checkpoint may contain; torch.load(weights_only=True) takes each of them too. None is imported.
-ALLOWED = frozenset(
-    {("collections", "OrderedDict"), ("collections", "Counter"), ("_codecs", "encode")}
-    | {("builtins", name) for name in ("set", "bytearray", "complex")}
-    | {("torch", name) for name in (*STORAGES, *OTHER_STORAGES, "Size", "Tensor", "device")}
-    | {("torch.cuda", name) for name in STORAGES}
-    | {("torch.storage", "UntypedStorage"), ("torch.storage", "TypedStorage")}
-    | {("torch", name) for name in (*TORCH_DTYPES, *OTHER_DTYPES, *SCHEMES)}
-    | {("torch._utils", name) for name in (*TENSORS, *OTHER_TENSORS, *PARAMETERS)}
-    | {("torch._tensor", "_rebuild_from_type_v2")}
-    | {("torch.nn.parameter", "Parameter"), ("torch.serialization", "_get_layout")}
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """A run of `whole` elements in the file, of which tensors may use `numel` from `offset` on.
-
-    Only legacy files have storages that are a part (a view) of another.
-    """
-
-    key: str
-    dtype: str
-    whole: int
-    offset: int
-    numel: int
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes an element."""
-        return BITS[self.dtype] // 8
-
-    @property
-    def size_bytes(self) -> int:
-        """How many bytes the file must hold for it."""
-        return self.whole * self.itemsize
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """A tensor as the pickle describes it: a window on a storage. Offset and stride count elements."""
-
-    storage: Storage
-    dtype: str
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-
-    @property
-    def stop(self) -> int:
-        """The element after its last one, in its storage."""
-        if 0 in self.shape:
-            return self.offset
-        steps = zip(self.shape, self.stride, strict=True)
-        return self.offset + sum((length - 1) * step for length, step in steps) + 1
 
 
 def read_file_header(files: Files, name: str) -> FileHeader:
@@ -159,7 +77,7 @@ def _read_archive(files: Files, name: str, archive: zipfile.ZipFile) -> FileHead
     if byteorder is not None and _entry(name, archive, byteorder) != b"little":
         raise CheckpointUnsupported(name, "is big-endian", "save it on a little-endian machine")
     content = _entry(name, archive, entries[pickles[0]])
-    root = _interpret(Window(_Content(content, name), name))
+    root = interpret(Window(_Content(content, name), name))
     ends = sorted([*(entry.header_offset for entry in entries.values()), archive.start_dir])
     following = dict(itertools.pairwise(ends))
     ranges: dict[str, tuple[int, int]] = {}
@@ -206,7 +124,7 @@ def _read_legacy(files: Files, name: str) -> FileHeader:
     stream = Window(files, name, 0, MAX_PICKLE_BYTES)
 
     def value() -> Any:
-        return _interpret(stream)
+        return interpret(stream)
 
     magic, protocol, machine = value(), value(), value()
     if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL:
@@ -216,7 +134,7 @@ def _read_legacy(files: Files, name: str) -> FileHeader:
     if isinstance(machine, dict) and machine.get("little_endian") is False:
         raise CheckpointUnsupported(name, "is big-endian", "save it on a little-endian machine")
     storages: dict[str, Storage] = {}
-    root = _interpret(stream, storages)
+    root = interpret(stream, storages)
     keys = value()
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise CheckpointDamaged(name, "its list of storages is not a list of names")
@@ -232,101 +150,6 @@ def _read_legacy(files: Files, name: str) -> FileHeader:
         ranges[key] = start, start + storage.size_bytes
         position = start + storage.size_bytes
     return _header(name, size, root, sizes, ranges, mappable=False)
-
-
-# --- the pickle
-
-
-def _interpret(stream: Window, storages: dict[str, Storage] | None = None) -> Any:
-    """The value of the pickle at `stream`, with `Tensor`s in it; its storages are kept in `storages`."""
-    storages = {} if storages is None else storages
-
-    def persistent(identifier: Any) -> Storage:
-        storage = _storage(stream.name, identifier)
-        known = storages.setdefault(storage.key, storage)
-        if known.size_bytes != storage.size_bytes:
-            raise ValueError(
-                f"storage {storage.key[:40]} has {known.size_bytes} and {storage.size_bytes} bytes"
-            )
-        return storage
-
-    machine = StackMachine(stream, ALLOWED, partial(_reduced, stream.name), persistent)
-    value = machine.load()
-    if machine.foreign:
-        raise CheckpointUnsupported(
-            stream.name, f"is pickled with {listed(machine.foreign)}, which torch.load refuses",
-            "save it with torch.save's default protocol, or as safetensors"
-        )  # fmt: skip
-    return value
-
-
-def _storage(file: str, identifier: Any) -> Storage:
-    """Made from ("storage", type, key, device, numel[, view]); view: None or (key, offset, numel)."""
-    match identifier:
-        case ("storage", Global(name=kind), str(key), str(), int(numel), *view) if (
-            numel >= 0 and len(view) <= 1
-        ):
-            dtype = "U8" if kind == "UntypedStorage" else STORAGES.get(kind)
-            if dtype is None:
-                raise CheckpointUnsupported(file, f"has tensors of {kind}", "save them as a plain dtype")
-            match view:
-                case [] | [None]:
-                    return Storage(key, dtype, numel, 0, numel)
-                case [(str(), int(offset), int(length))] if offset >= 0 and 0 <= length <= numel - offset:
-                    return Storage(key, dtype, numel, offset, length)
-    raise CheckpointDamaged(file, "its pickle refers to data by something that is not a storage")
-
-
-def _reduced(file: str, call: Call) -> Any:
-    """What a call would give, as far as it is a tensor or a table; `ValueError`s are the pickle's damage."""
-    name, arguments = call.function.name, call.arguments
-    if name in TENSORS:
-        return _tensor(file, name, arguments)
-    if name in (*PARAMETERS, "Parameter") and arguments and isinstance(arguments[0], Tensor):
-        return arguments[0]
-    if name == "_rebuild_from_type_v2":  # a tensor with attributes: (function, type, arguments, state)
-        match arguments:
-            case (Global() as function, _, tuple() as inner, _) if function.name != name:
-                return _reduced(file, Call(function, inner))
-    if name == "OrderedDict":
-        return _table(arguments)
-    if name == "Size" and len(arguments) == 1 and isinstance(arguments[0], (tuple, list)):
-        return tuple(arguments[0][: MAX_DIMENSIONS + 1])
-    return Other(name.removeprefix("_rebuild_").replace("qtensor", "quantised tensor").replace("_", " "))
-
-
-def _table(arguments: tuple[Any, ...]) -> dict[str, Any]:
-    """An OrderedDict, as protocol 2 makes it (empty, then filled) or as older Pythons did (of pairs)."""
-    match arguments:
-        case ():
-            return {}
-        case (list() as pairs,) if all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
-            table = {key: value for key, value in pairs if isinstance(key, str)}
-            pairs.clear()  # so that no pickle has one list walked many times
-            return table
-    raise ValueError("an OrderedDict is made of something other than its items")
-
-
-def _tensor(file: str, name: str, arguments: tuple[Any, ...]) -> Tensor:
-    match arguments:
-        case (Storage() as storage, int(offset), tuple() | list() as size, tuple() | list() as stride, *more):
-            pass
-        case _:
-            raise ValueError("a tensor is not made of a storage, an offset, a size and a stride")
-    if len(size) > MAX_DIMENSIONS or len(size) != len(stride):
-        raise ValueError(f"a tensor has {len(size)} lengths and {len(stride)} strides")
-    if not all(type(n) is int and 0 <= n < 1 << 63 for n in (offset, *size, *stride)):
-        raise ValueError("an offset, length or stride of a tensor is not a whole number")
-    dtype = storage.dtype
-    if name == "_rebuild_tensor_v3":
-        match more:
-            case [_, _, Global(module="torch", name=torch_name), *_] if torch_name in TORCH_DTYPES:
-                dtype = TORCH_DTYPES[torch_name]
-            case [_, _, Global() as other, *_]:
-                raise CheckpointUnsupported(file, f"has tensors of {other}", "save them as a plain dtype")
-            case _:
-                raise ValueError("a tensor lacks its dtype")
-    return Tensor(storage, dtype, offset, tuple(size), tuple(stride))
 
 
 # --- what it amounts to
