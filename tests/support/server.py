@@ -68,6 +68,11 @@ class Server:
         """Stop it as an operator would; its exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
+        return self.join()
+
+    def join(self) -> int:
+        """Wait until it has ended; its exit status."""
+        assert self.process is not None
         status = self.process.wait(START_SECONDS)
         self._close()
         return status
@@ -75,9 +80,9 @@ class Server:
     def kill(self) -> None:
         """Kill it and all its children at once, as a power cut would."""
         assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(START_SECONDS)
-        self._close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.join()
 
     def _close(self) -> None:
         assert self.process is not None
