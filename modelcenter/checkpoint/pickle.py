@@ -20,7 +20,7 @@ from modelcenter.checkpoint.pickled_tensors import Storage, Tensor, interpret
 from modelcenter.checkpoint.stack_machine import Other
 from modelcenter.errors import CheckpointDamaged, CheckpointError, CheckpointUnsupported, listed
 
-MAX_PICKLE_BYTES = 64 << 20  # the names, shapes and numbers; a 100,000-tensor checkpoint has 10 MB
+MAX_PICKLE_BYTES = 64 << 20  # the names, shapes and numbers; a file of 50,000 tensors has 5 MB
 # What zipfile lets out for archives it cannot make sense of; OSErrors of the files themselves pass.
 ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError,

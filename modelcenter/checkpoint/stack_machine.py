@@ -16,7 +16,7 @@ from typing import Any
 from modelcenter.checkpoint.files import Window
 from modelcenter.errors import CheckpointDamaged, CheckpointUnsafe
 
-MAX_OPCODES = 3_000_000  # a checkpoint of 100,000 tensors; seconds of work
+MAX_OPCODES = 1_500_000  # a file of 50,000 tensors; a second or two of work
 SHOWN = 120
 
 # What torch.load(weights_only=True) interprets of the opcodes below; a file with others will not load there.

@@ -117,20 +117,20 @@ ENDLESS: dict[str, bytes] = {
     "a number of two gigabytes": b"\x80\x02\x8b\xff\xff\xff\x7f\x01",
     "a number in digits": b"I" + b"1" * 100_000 + b"\n.",
     "doubling tuples as a key": b"\x80\x02}" + b")" + b"2\x86" * 100_000 + b"K\x01s.",
-    "doubling lists": b"\x80\x02]" + b"2\x86" * 300_000 + b".",
-    "deep nesting": b"\x80\x02" + b"]" * 500_000 + b"a" * 499_999 + b".",
+    "doubling lists": b"\x80\x02]" + b"2\x86" * 100_000 + b".",
+    "deep nesting": b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".",
     "one list of pairs, many tables": (
-        b"\x80\x02](" + (text("k") + b"K\x01\x86") * 100_000 + b"eq\x000"
-        + b"ccollections\nOrderedDict\nh\x00\x85R0" * 100_000 + b"N."
+        b"\x80\x02](" + (text("k") + b"K\x01\x86") * 20_000 + b"eq\x000"
+        + b"ccollections\nOrderedDict\nh\x00\x85R0" * 20_000 + b"N."
     ),
     "keys that collide": b"\x80\x02}(" + b"".join(
         b"\x8a\x0c" + (i * (2**61 - 1)).to_bytes(12, "little") + b"N" for i in range(1, 50_000)
     ) + b"u.",
-    "marks": b"\x80\x02" + b"(" * 300_000 + b"t" * 300_000 + b".",
+    "marks": b"\x80\x02" + b"(" * 100_000 + b"t" * 100_000 + b".",
     "sizes of a million dimensions": (
-        b"\x80\x02(" + b"K\x01" * 500_000 + b"tq\x000" + b"ctorch\nSize\nh\x00\x85R0" * 50_000 + b"N."
+        b"\x80\x02(" + b"K\x01" * 100_000 + b"tq\x000" + b"ctorch\nSize\nh\x00\x85R0" * 20_000 + b"N."
     ),
-    "more instructions than any checkpoint": b"\x80\x02" + b"N0" * 3_000_000 + b"N.",
+    "more instructions than any checkpoint": b"\x80\x02" + b"N0" * 800_000 + b"N.",
     "no end": b"\x80\x02}",
     "an empty stack": b"\x80\x02.",
     "a mark as the value": b"\x80\x02(.",
