@@ -55,7 +55,7 @@ def heads(session: Session, repositories: Sequence[Repository]) -> dict[int, str
         rows = session.execute(
             select(Ref.repository_id, Ref.target).where(tuple_(Ref.repository_id, Ref.name).in_(part))
         )
-        found.update(dict(rows.tuples().all()))
+        found.update((repository_id, target) for repository_id, target in rows)
     return found
 
 
