@@ -12,6 +12,7 @@ from modelcenter.errors import (
     CheckpointError,
     CheckpointNotFound,
     ConfigurationInvalid,
+    IndexContradiction,
     UnknownArchitecture,
 )
 from modelcenter.families.match import match
@@ -123,6 +124,8 @@ def verify(files: Files) -> Verdict:
         header = read_header(files)
     except CheckpointNotFound as error:
         return Verdict("no_checkpoint", str(error))
+    except IndexContradiction as error:
+        return _contradicted(error)
     except CheckpointError as error:
         return Verdict("damaged", str(error))
     seen = _seen(header)
@@ -141,6 +144,19 @@ def verify(files: Files) -> Verdict:
         facts=ModelFacts.of(matched.config),
         **seen,
         **_accounts(audit),
+    )
+
+
+def _contradicted(error: IndexContradiction) -> Verdict:
+    """An index that names other tensors than its shards hold: names are known, shapes are not."""
+    missing = tuple(Missing(name, "", ()) for name in error.missing)
+    unexpected = tuple(Unexpected(name, (), error.file) for name in error.unexpected)
+    return Verdict(
+        "incomplete" if missing or unexpected else "damaged",
+        str(error),
+        missing=missing[:NAMED],
+        unexpected=unexpected[:NAMED],
+        counts={"missing": len(missing), "unexpected": len(unexpected), "misshapen": 0},
     )
 
 

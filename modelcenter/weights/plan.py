@@ -38,10 +38,10 @@ class Missing:
 
     name: str
     parameter: str
-    shape: Shape  # the shape it should have
+    shape: Shape  # the shape it should have; empty where only an index tells of it
 
     def __str__(self) -> str:
-        return f"{self.name} {self.shape}"
+        return f"{self.name} {self.shape}" if self.shape else self.name
 
 
 @dataclass(frozen=True)
