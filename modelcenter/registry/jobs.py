@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from modelcenter.registry.database import insert_missing
@@ -98,7 +99,12 @@ class Worker:
         """Does what is due and looks again when nothing is, until `stop` is set."""
         stop = stop or threading.Event()
         while not stop.is_set():
-            if not self.run_once():
+            try:
+                found = self.run_once()
+            except OperationalError:  # the database is away or busy: what was begun is done again
+                log.exception("The database did not answer")
+                found = False
+            if not found:
                 stop.wait(idle_seconds)
 
     def _begin(self) -> Job | None:

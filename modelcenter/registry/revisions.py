@@ -121,11 +121,13 @@ def _create(
     short = name.split("/", 2)[2]
     if not _well_formed(name) or _FULL.fullmatch(short):
         raise Invalid(f"{short!r} cannot name a branch or a tag: see `git help check-ref-format`.")
+    if session.get(Ref, (repository.id, name)) is not None:
+        raise AlreadyExists("Reference", name)
     ref = Ref(repository_id=repository.id, name=name, target=commit.oid, tag=annotation)
     try:
         with session.begin_nested():
             session.add(ref)
-    except IntegrityError:
+    except IntegrityError:  # two at once: the other was first
         raise AlreadyExists("Reference", name) from None
     activity.record(session, actor, "ref.create", repository.repo_id, repository, ref=name, oid=commit.oid)
     return ref

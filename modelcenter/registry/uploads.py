@@ -16,7 +16,7 @@ from modelcenter.registry import contents, lifecycle
 from modelcenter.registry.access import Actor, require
 from modelcenter.registry.blobs.interface import Blob, Source, address
 from modelcenter.registry.database import insert_missing
-from modelcenter.registry.gitattributes import NAME, Attributes
+from modelcenter.registry.gitattributes import DEFAULT, NAME, Attributes
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.tables import Commit, File, LargeFile, Repository, now
 
@@ -55,7 +55,7 @@ def plan(
     Large is what `.gitattributes` says, what is binary or big; nothing that is empty. Ignored is what
     the `.gitignore` sent along says, else that of the revision.
     """
-    attributes = Attributes(_text(hub, session, repository, commit, NAME))
+    attributes = Attributes(_text(hub, session, repository, commit, NAME) if commit else DEFAULT.encode())
     ignore = (
         _text(hub, session, repository, commit, ".gitignore") if gitignore is None else gitignore.encode()
     )
