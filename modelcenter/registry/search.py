@@ -263,15 +263,24 @@ def _rows(
 ) -> tuple[list[Row], int]:
     per_page = min(max(query.per_page, 1), MAX_PAGE_SIZE)
     page = max(query.page, 1)
-    counted = select(func.count()).select_from(hits).where(condition).scalar_subquery()
-    statement = (
-        select(Repository, Model, counted)
+    order = _order(session, sort, hits)
+    # Only ids are sorted: whole rows carry cards.
+    chosen = (
+        select(Repository.id.label("id"), func.row_number().over(order_by=order).label("place"))
         .join(hits, hits.c.id == Repository.id)
         .outerjoin(Model, Model.repository_id == Repository.id)
         .where(condition)
-        .order_by(*_order(session, sort, hits))
+        .order_by(*order)
         .limit(per_page)
         .offset((page - 1) * per_page)
+        .subquery()
+    )
+    counted = select(func.count()).select_from(hits).where(condition).scalar_subquery()
+    statement = (
+        select(Repository, Model, counted)
+        .join(chosen, chosen.c.id == Repository.id)
+        .outerjoin(Model, Model.repository_id == Repository.id)
+        .order_by(chosen.c.place)
     )
     found = session.execute(statement).all()
     if found:

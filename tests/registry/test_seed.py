@@ -59,7 +59,8 @@ def test_the_whole_catalogue_is_seeded_in_seconds_and_again_changes_nothing(hub)
     assert all(
         row.repository.is_linked and row.repository.upstream == row.repository.repo_id for row in page.rows
     )
-    assert all(row.model.card_text and row.model.family and row.model.verdict is None for row in page.rows)
+    models = [row.model for row in page.rows]
+    assert all(model and model.card_text and model.family and model.verdict is None for model in models)
 
 
 def test_a_linked_entry_has_the_facts_of_its_card(hub, folder):
@@ -150,5 +151,6 @@ def test_an_entry_that_was_linked_by_hand_gets_its_card(hub, folder):
     assert seed(hub, folder) == SeedResult(created=2, updated=1)
     with hub.database.session() as session:
         repository = repositories.find(session, MINILM)
+        assert repository is not None
         assert session.get_one(Model, repository.id).family == "bert"
         assert search.find(session, Query(text="minilm"), ANONYMOUS).total == 1

@@ -11,7 +11,7 @@ import pytest
 
 from modelcenter.registry.hub import Hub, open_hub
 from modelcenter.settings import Settings
-from tests.support.databases import postgresql_database
+from tests.support.databases import migrated, postgresql_database
 
 CARDS = Path(__file__).parents[2] / "model_cards"
 KINDS = ("sqlite", "postgresql")
@@ -25,9 +25,10 @@ def lasting_hub(request: pytest.FixtureRequest, kind: str, folder: Path) -> Iter
         with _opened(folder, f"sqlite:///{shutil.copy(template, folder / 'modelcenter.sqlite3')}") as hub:
             yield hub
         return
-    server, template = request.getfixturevalue("postgresql"), request.getfixturevalue("postgresql_template")
-    with postgresql_database(server, template) as url, _opened(folder, url) as hub:
-        yield hub
+    with postgresql_database(request.getfixturevalue("postgresql")) as url:
+        migrated(url)
+        with _opened(folder, url) as hub:
+            yield hub
 
 
 @contextmanager
