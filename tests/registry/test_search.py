@@ -242,7 +242,7 @@ def test_facets_hold_what_the_cards_say(session):
 def test_orders(session):
     assert ids(session, sort="downloads")[0] == ids(session, sort="likes")[0] == "alice/tiny-bert-zh"
     by_size = [
-        row.model and row.model.parameters
+        row.model.parameters if row.model else None
         for row in find(session, Query(sort="parameters", per_page=1000), ANONYMOUS).rows
     ]
     known = [count for count in by_size if count is not None]
