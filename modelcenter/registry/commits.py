@@ -2,59 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from modelcenter.errors import BlobNotFound, Conflict, EntryNotFound, Invalid, RevisionNotFound
-from modelcenter.registry import gitattributes, history, lifecycle, objects, uploads
+from modelcenter.errors import Conflict, EntryNotFound, Invalid, RevisionNotFound
+from modelcenter.registry import gitattributes, history, lifecycle, uploads
 from modelcenter.registry.access import Actor, require
-from modelcenter.registry.blobs.interface import Blob, address
+from modelcenter.registry.blobs.interface import Blob
+from modelcenter.registry.contents import stored_files
 from modelcenter.registry.database import insert_missing
 from modelcenter.registry.gitattributes import Attributes
 from modelcenter.registry.hub import Hub
-from modelcenter.registry.names import check_path
 from modelcenter.registry.objects import FILE, Encoded, Item
+from modelcenter.registry.operations import (
+    AddFile,
+    AddLfs,
+    Delete,
+    DeleteFolder,
+    Operation,
+    Stored,
+    not_uploaded,
+    pointed,
+    stage,
+    store,
+)
 from modelcenter.registry.revisions import HEADS, REQUESTS
 from modelcenter.registry.tables import Commit, File, Ref, Repository, now
 from modelcenter.registry.trees import Folder
-
-
-@dataclass(frozen=True, slots=True)
-class AddFile:
-    """A regular file: its content, or where the store has it."""
-
-    path: str
-    content: bytes | Blob
-
-
-@dataclass(frozen=True, slots=True)
-class AddLfs:
-    """A large file, uploaded before or known to be readable; without `size`, a copy of one that is here."""
-
-    path: str
-    sha256: str
-    size: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """A file, or a folder with all it holds."""
-
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteFolder:
-    """A folder with all it holds."""
-
-    path: str
-
-
-Operation = AddFile | AddLfs | Delete | DeleteFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +42,6 @@ class CommitResult:
     ref: str
     oid: str
     changed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Regular:
-    """A regular file whose content is in the store."""
-
-    oid: str
-    blob: Blob
 
 
 def commit(
@@ -100,9 +69,11 @@ def commit(
         is_linked = _open(session, actor, repo_id, name, revision).is_linked
     if is_linked:
         lifecycle.stage_attributes(hub)
-    staged = _stage(hub, operations)
+    staged = stage(hub, operations)
     with hub.database.transaction() as session:
         repository = _open(session, actor, repo_id, name, revision)
+        if not lifecycle.hold(session, repository.id):
+            raise RepositoryNotFound(repo_id)
         if repository.is_linked:
             lifecycle.host(session, actor, repository)
         # The row's lock is the branch's turn: the head read here is the head until this transaction ends.
@@ -113,8 +84,10 @@ def commit(
             raise RevisionNotFound(repo_id, revision)
         head = session.get_one(Commit, (repository.id, ref.target))
         work = _Work(session, hub, actor, repository, head)
-        for operation, regular in zip(operations, staged, strict=True):
-            work.apply(operation, regular)
+        large = [operation.sha256 for operation in operations if isinstance(operation, AddLfs)]
+        sizes = uploads.known_sizes(session, actor, repository, large)
+        for operation, stored in zip(operations, staged, strict=True):
+            work.apply(operation, stored, sizes)
         work.mark_large()
         tree, trees = work.root.write()
         if not _continues(session, head, expected_head, unchanged=tree == head.tree):
@@ -158,49 +131,6 @@ def _text(text: str) -> str:
     return text.replace("\0", "").encode(errors="replace").decode()
 
 
-def _stage(hub: Hub, operations: Sequence[Operation]) -> list[_Regular | None]:
-    """Checks what can be checked and stores regular content, before any transaction begins."""
-    for operation in operations:
-        path = operation.path.removesuffix("/") if isinstance(operation, DeleteFolder) else operation.path
-        check_path(path)
-        if isinstance(operation, AddLfs):
-            _check_stored(hub, operation)
-    # Each file waits for the disk: together they wait for less.
-    with ThreadPoolExecutor(8) as pool:
-        return list(
-            pool.map(
-                lambda operation: (
-                    _regular(hub, operation.content) if isinstance(operation, AddFile) else None
-                ),
-                operations,
-            )
-        )
-
-
-def _check_stored(hub: Hub, operation: AddLfs) -> None:
-    if operation.path == gitattributes.NAME:
-        raise Invalid(f"{operation.path} says which files are large and cannot be one itself.")
-    try:
-        size = hub.blobs.stat(address(operation.sha256))
-    except BlobNotFound:
-        raise _not_uploaded(operation) from None
-    if operation.size not in (None, size):
-        raise Invalid(f"{operation.path} has {size} bytes in the store, not {operation.size} as announced.")
-
-
-def _not_uploaded(operation: AddLfs) -> Invalid:
-    return Invalid(
-        f"{operation.path} names the large file {operation.sha256}, which has not been uploaded here."
-    )
-
-
-def _regular(hub: Hub, content: bytes | Blob) -> _Regular:
-    if isinstance(content, bytes):
-        return _Regular(objects.file_oid(content), hub.blobs.put([content]))
-    with hub.blobs.open(content.sha256) as stream:
-        return _Regular(objects.stream_oid(stream, content.size), content)
-
-
 def _continues(session: Session, head: Commit, expected: str | None, *, unchanged: bool) -> bool:
     """Whether a commit that was made for `expected` may go on top of `head`."""
     if expected is None or (len(expected) >= 7 and head.oid.startswith(expected.lower())):
@@ -230,22 +160,20 @@ class _Work:
     ) -> None:
         self.session, self.hub, self.actor, self.repository, self.head = session, hub, actor, repository, head
         self.root = Folder(history.loader(session, repository.id), head.tree)
-        self.files: dict[str, File] = {}
-        self.large: dict[str, AddLfs] = {}
+        self.files: dict[str, Stored] = {}
+        self.large: list[str] = []
 
-    def apply(self, operation: Operation, regular: _Regular | None) -> None:
-        """Changes the tree; `regular` is the staged content of an AddFile."""
+    def apply(self, operation: Operation, stored: Stored | None, sizes: Mapping[str, int]) -> None:
+        """Changes the tree. stored: the content of an AddFile; sizes: of the large files that may be named."""
         match operation:
             case AddFile(path):
-                assert regular is not None
-                self.put(path, regular.oid, regular.blob, is_lfs=False)
+                assert stored is not None
+                self.put(path, stored)
             case AddLfs(path, sha256):
-                size = uploads.known_size(self.session, self.actor, self.repository, sha256)
-                if size is None:
-                    raise _not_uploaded(operation)
-                oid = objects.file_oid(objects.pointer(sha256, size))
-                self.put(path, oid, Blob(sha256, size), is_lfs=True)
-                self.large[path] = operation
+                if sha256 not in sizes:
+                    raise not_uploaded(operation)
+                self.put(path, pointed(Blob(sha256, sizes[sha256])))
+                self.large.append(path)
             case Delete(path):
                 if not self.root.remove(path):
                     raise self.missing(path)
@@ -256,17 +184,12 @@ class _Work:
                     raise self.missing(path)
                 self.root.remove(path)
 
-    def put(self, path: str, oid: str, blob: Blob, *, is_lfs: bool) -> None:
+    def put(self, path: str, stored: Stored) -> None:
         """Places a file."""
-        self.root.put(path, Item(FILE, oid))
-        known = self.files.get(oid)
-        self.files[oid] = File(
-            repository_id=self.repository.id,
-            oid=oid,
-            sha256=blob.sha256,
-            size=blob.size,
-            is_lfs=is_lfs or (known is not None and known.is_lfs),
-        )
+        self.root.put(path, Item(FILE, stored.oid))
+        # The text of a pointer, sent as a regular file, is the large file wherever that is known.
+        if stored.is_lfs or stored.oid not in self.files:
+            self.files[stored.oid] = stored
 
     def missing(self, path: str) -> EntryNotFound:
         """The error that `path` is not there."""
@@ -274,24 +197,25 @@ class _Work:
 
     def mark_large(self) -> None:
         """Adds to `.gitattributes` the large files it does not match: a clone would keep their pointers."""
-        still_large = [path for path in self.large if self.root.get(path) is not None]
-        if not still_large:
+        large = [path for path in dict.fromkeys(self.large) if self.root.get(path) is not None]
+        if not large:
             return
         text = before = self.attributes()
-        for path in still_large:
-            if not Attributes(text).is_large(path):
+        attributes = Attributes(before)
+        for path in large:
+            if not attributes.is_large(path):
                 text = gitattributes.with_path(text, path)
         if text != before:
-            regular = _regular(self.hub, text)
-            self.put(gitattributes.NAME, regular.oid, regular.blob, is_lfs=False)
+            self.put(gitattributes.NAME, store(self.hub, text))
 
     def attributes(self) -> bytes:
         """The `.gitattributes` of the tree as it stands."""
         item = self.root.get(gitattributes.NAME)
         if item is None or item.is_folder:
             return b""
-        file = self.files.get(item.oid) or self.session.get_one(File, (self.repository.id, item.oid))
-        with self.hub.blobs.open(file.sha256) as stream:
+        new = self.files.get(item.oid)
+        sha256 = new.blob.sha256 if new else self.session.get_one(File, (self.repository.id, item.oid)).sha256
+        with self.hub.blobs.open(sha256) as stream:
             return stream.read()
 
     def finish(self, tree: str, trees: Collection[Encoded], title: str, message: str) -> Commit:
@@ -311,22 +235,19 @@ class _Work:
     def write_files(self) -> None:
         """Makes the files known in this repository, large ones as readable here."""
         files = [self.files[oid] for oid in sorted(self.files)]
-        insert_missing(
-            self.session,
-            File,
-            [
-                {name: getattr(file, name) for name in ("repository_id", "oid", "sha256", "size", "is_lfs")}
-                for file in files
-            ],
-        )
-        large = [file for file in files if file.is_lfs]
-        uploads.remember(self.session, self.actor, self.repository, [Blob(f.sha256, f.size) for f in large])
-        if large:
-            # A pointer that lay here as plain text, its content unknown, is a large file from now on.
-            for file in large:
-                self.session.execute(
-                    update(File)
-                    .where(File.repository_id == file.repository_id, File.oid == file.oid, ~File.is_lfs)
-                    .values(sha256=file.sha256, size=file.size, is_lfs=True)
-                    .execution_options(synchronize_session=False)
-                )
+        large = {file.oid: file.blob for file in files if file.is_lfs}
+        uploads.remember(self.session, self.actor, self.repository, large.values())
+        rows = [
+            {
+                "repository_id": self.repository.id,
+                "oid": file.oid,
+                "sha256": file.blob.sha256,
+                "size": file.blob.size,
+                "is_lfs": file.is_lfs,
+            }
+            for file in files
+        ]
+        insert_missing(self.session, File, rows)
+        for oid, known in stored_files(self.session, self.repository.id, large).items():
+            if not known.is_lfs:  # a pointer that lay here as plain text, its content unknown until now
+                known.sha256, known.size, known.is_lfs = large[oid].sha256, large[oid].size, True

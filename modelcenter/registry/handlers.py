@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from modelcenter.registry import facts, jobs, verify
+from modelcenter.registry import facts, jobs, lifecycle, verify
 from modelcenter.registry.cards import MAX_TEXT, Card, read_card
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.repositories import RevisionFiles
@@ -40,7 +40,7 @@ def describe_commit(hub: Hub, payload: Mapping[str, Any]) -> None:
         verdict=verdict,
     )
     with hub.database.transaction() as session:
-        if session.get(Commit, (repository_id, oid)) is None:
+        if not lifecycle.hold(session, repository_id) or session.get(Commit, (repository_id, oid)) is None:
             return
         verify.record(session, repository_id, oid, verdict)
         repository = session.get_one(Repository, repository_id)

@@ -33,6 +33,16 @@ def get(session: Session, actor: Actor, repo_id: str) -> Repository:
     return repository
 
 
+def hold(session: Session, repository_id: int) -> bool:
+    """Keeps the repository from being deleted until the transaction ends; says whether it is still there.
+
+    Whoever locks rows of a repository (its refs, its model) takes this first: a deletion locks the repository
+    and then those rows, and the two would otherwise wait for each other.
+    """
+    held = select(Repository.id).where(Repository.id == repository_id)
+    return session.scalar(held.with_for_update(read=True, key_share=True)) is not None
+
+
 def create(hub: Hub, actor: Actor, repo_id: str, *, private: bool = False) -> Repository:
     """A new repository whose branch `main` has an initial commit, or a linked entry turned into one.
 

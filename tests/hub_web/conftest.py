@@ -6,13 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.databases import postgresql_database
 from tests.support.server import Server, running_server
 
 
-@pytest.fixture(scope="session")
-def shared_server(tmp_path_factory) -> Iterator[Server]:
-    """One hub for all tests that leave others' repositories alone."""
-    with running_server(tmp_path_factory.mktemp("hub")) as running:
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def shared_server(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[Server]:
+    """One hub for all tests that leave others' repositories alone: once on SQLite, once on PostgreSQL."""
+    data = tmp_path_factory.mktemp("hub")
+    if request.param == "sqlite":
+        with running_server(data) as running:
+            yield running
+        return
+    with (
+        postgresql_database(request.getfixturevalue("postgresql")) as url,
+        running_server(data, database_url=url) as running,
+    ):
         yield running
 
 
