@@ -11,6 +11,8 @@ from hub_web import i18n
 from hub_web.pages import labels
 from modelcenter.registry.cards import Card, Links, rendered
 
+HEADING = re.compile("h[1-6]")
+FIRST_LEVEL, LAST_LEVEL = 3, 6  # of a card's headings: the page's own title and "Model card" are above them
 # A whole tag as nh3 writes it. Attributes may hold a `<`: only whole tags are looked at.
 TAG = re.compile(r'<(/?)([a-z][a-z0-9]*)((?: [^\s=>"]+="[^"]*")*)>')
 
@@ -36,9 +38,9 @@ def parts(card: Card, links: Links) -> tuple[Part, ...]:
 
 
 def part(markdown: str, language: str, links: Links) -> Part:
-    """Markdown as safe HTML. The first heading is the page's own: the card's begin at the second level."""
+    """Markdown as safe HTML that continues the page's outline."""
     return Part(
-        html=Markup(TAG.sub(fitted, rendered(markdown, links).html)),  # noqa: S704  nh3 has cleaned it
+        html=Markup(TAG.sub(Fitting(), rendered(markdown, links).html)),  # noqa: S704  nh3 has cleaned it
         name=i18n.LANGUAGES[language],
         label=labels.language(language),
         lang=None if language == i18n.language() else i18n.TAGS[language],
@@ -46,13 +48,30 @@ def part(markdown: str, language: str, links: Links) -> Part:
     )
 
 
-def fitted(match: re.Match[str]) -> str:
-    """A tag of the card as our pages need it: headings a level lower, what may be wide scrolls by itself."""
-    closing, name, attributes = match.groups()
-    if name in ("h1", "h2", "h3", "h4", "h5"):
-        return f"<{closing}h{int(name[1]) + 1}{attributes}>"
-    if name == "table":
-        return "</table></div>" if closing else f'<div class="scroll" tabindex="0"><table{attributes}>'
-    if name == "pre" and not closing:
-        return f'<pre tabindex="0"{attributes}>'
-    return match[0]
+class Fitting:
+    """Makes a card's tags, one after the other, what our pages need."""
+
+    def __init__(self) -> None:
+        self.above: list[int] = []  # levels, as written, of the headings that the present one is below
+
+    def __call__(self, match: re.Match[str]) -> str:
+        """The tag in its new form; what may be wide scrolls by itself, a picture has a text."""
+        closing, name, attributes = match.groups()
+        if HEADING.fullmatch(name):
+            return f"<{closing}h{self.level(int(name[1]), is_new=not closing)}{attributes}>"
+        if name == "table":
+            return "</table></div>" if closing else f'<div class="scroll" tabindex="0"><table{attributes}>'
+        if name == "pre" and not closing:
+            return f'<pre tabindex="0"{attributes}>'
+        if name == "img" and " alt=" not in attributes:
+            file = re.search(r' src="[^"]*?([^"/]*)"', attributes)
+            return f'<img{attributes} alt="{file[1] if file else ""}">'
+        return match[0]
+
+    def level(self, written: int, *, is_new: bool) -> int:
+        """Where a heading stands in the page's outline, which leaves out no level."""
+        if is_new:
+            while self.above and self.above[-1] >= written:
+                self.above.pop()
+            self.above.append(written)
+        return min(FIRST_LEVEL + len(self.above) - 1, LAST_LEVEL)

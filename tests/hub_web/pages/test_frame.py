@@ -155,7 +155,7 @@ def test_programs_get_json(client):
 def test_refusals_and_faults_have_pages_in_both_languages(settings, language, refused, failed):
     app = create_app(settings)
     app.add_url_rule("/-/refused", "refused", lambda: abort(403))
-    app.add_url_rule("/-/failed", "failed", lambda: 1 / 0)
+    app.add_url_rule("/-/failed", "failed", lambda: str(1 / 0))
     app.logger.disabled = True
     client = app.test_client()
     answer = client.get("/-/refused", headers={"Accept-Language": language})
