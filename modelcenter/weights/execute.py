@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
-
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -97,7 +96,7 @@ def restored(value: Tensor, dims: tuple[int | None, ...]) -> Tensor:
 def exported(
     weights: WeightMap, parameters: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, Shape, torch.dtype, Callable[[], Tensor]]]:
-    """(name, shape, dtype, values) of every tensor that the rules read, bit for bit; values made when called."""
+    """(name, shape, dtype, values) of each tensor that the rules read, bit for bit; values made when called."""
     parts: dict[str, list[tuple[Tensor, Piece]]] = {}
     shapes: dict[str, Shape] = {}
     for ours, shape in weights.parameters.items():
