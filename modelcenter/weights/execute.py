@@ -96,7 +96,7 @@ def restored(value: Tensor, dims: tuple[int | None, ...]) -> Tensor:
 def exported(
     weights: WeightMap, parameters: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, Shape, torch.dtype, Callable[[], Tensor]]]:
-    """(name, shape, dtype, values) of each tensor that the rules read, bit for bit; values made when called."""
+    """(name, shape, dtype, values) of each tensor that the rules read, bit for bit; made when called."""
     parts: dict[str, list[tuple[Tensor, Piece]]] = {}
     shapes: dict[str, Shape] = {}
     for ours, shape in weights.parameters.items():
