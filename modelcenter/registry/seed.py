@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +40,9 @@ def seed(hub: Hub, folder: Path) -> SeedResult:
     if not cards:
         raise Invalid(f"{folder} holds no model cards: expected OWNER/NAME/README.md in it.")
     counts = dict.fromkeys(SeedResult.__dataclass_fields__, 0)
+    keys = [repo_id.lower() for repo_id, _, _ in cards]
     with hub.database.transaction() as session:
-        known = {
-            repository.key: (repository, model)
-            for repository, model in session.execute(
-                select(Repository, Model).outerjoin(Model, Model.repository_id == Repository.id)
-            )
-        }
+        known = _known(session, keys)
         owners = {key: account for key, account in session.execute(select(Account.key, Account.id))}  # noqa: C416  rows are no pairs to mypy
         for repo_id, text, card in cards:
             digest = hashlib.sha256(EDITION + text.encode()).hexdigest()
@@ -64,6 +60,19 @@ def seed(hub: Hub, folder: Path) -> SeedResult:
                 counts["updated"] += 1
             _describe(session, repository, model, card, text, digest)
     return SeedResult(**counts)
+
+
+def _known(session: Session, keys: Sequence[str]) -> dict[str, tuple[Repository, Model | None]]:
+    """What there is of these repositories, by key."""
+    found: dict[str, tuple[Repository, Model | None]] = {}
+    for start in range(0, len(keys), 1000):
+        rows = session.execute(
+            select(Repository, Model)
+            .outerjoin(Model, Model.repository_id == Repository.id)
+            .where(Repository.key.in_(keys[start : start + 1000]))
+        )
+        found.update((repository.key, (repository, model)) for repository, model in rows)
+    return found
 
 
 def _cards(folder: Path) -> Iterator[tuple[str, str, Card]]:
