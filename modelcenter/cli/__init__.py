@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
+import sys
 import warnings
 from typing import Any
 
@@ -65,6 +67,10 @@ def main() -> None:
     # alone, does without Xet.
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
     warnings.showwarning = remark_on
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a name in Chinese shows question marks, not a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     cli(prog_name="modelcenter")
 
 

@@ -26,8 +26,8 @@ def command(name: str, revision: str | None, with_files: bool, endpoint: str | N
 
     hub = Hub(endpoint)
     found = hub.info(name, revision)
-    linked = found["modelcenter"]["status"] == "linked"
-    verdict = None if linked else hub.verdict(name, revision)
+    status = found.get("modelcenter", {}).get("status")
+    verdict = hub.verdict(name, revision) if status == "hosted" else None
     if as_json:
         say_json({**found, "verdict": verdict})
         return
@@ -44,7 +44,7 @@ def command(name: str, revision: str | None, with_files: bool, endpoint: str | N
 
 def rows(found: dict[str, Any]) -> list[tuple[str, object]]:
     """What is known of the model."""
-    known = found["modelcenter"]
+    known = found.get("modelcenter", {})
     dtypes = ", ".join(
         f"{dtype} {amount(count)}" for dtype, count in known.get("parameters_by_dtype", {}).items()
     )
@@ -55,7 +55,7 @@ def rows(found: dict[str, Any]) -> list[tuple[str, object]]:
         ("model", found["id"]),
         ("about", known.get("description_en")),
         ("简介", known.get("description_zh")),
-        ("commit", found["sha"] if known["status"] == "hosted" else ""),
+        ("commit", found["sha"] if known.get("status") != "linked" else ""),
         ("changed", found.get("lastModified")),
         ("task", found.get("pipeline_tag")),
         ("languages", ", ".join([languages] if isinstance(languages, str) else languages)),
@@ -74,9 +74,11 @@ def rows(found: dict[str, Any]) -> list[tuple[str, object]]:
 
 def judgement(found: dict[str, Any], verdict: dict[str, Any] | None) -> RenderableType:
     """Whether it loads, as the hub says."""
+    known = found.get("modelcenter", {})
+    if known.get("status") == "linked":
+        return Text(f"No weights are hosted here: they are at https://huggingface.co/{known['upstream']}")
     if verdict is None:
-        upstream = found["modelcenter"].get("upstream", found["id"])
-        return Text(f"No weights are hosted here: they are at https://huggingface.co/{upstream}")
+        return Text("This hub gives no verdicts. `modelcenter verify` does.")
     if verdict["status"] == "pending":
         return Text("The hub has not verified this revision yet.")
     return verdicts.report(Verdict.from_json(verdict))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,7 +114,10 @@ def account(uploaded: Uploaded) -> str:
 
 @contextmanager
 def shown(total: int) -> Iterator[Progress]:
-    """Two bars on stderr, bytes hashed and bytes sent; nothing where nobody looks."""
+    """Two bars on stderr, bytes hashed and bytes sent; nothing where nobody looks.
+
+    Ctrl-C stops the threads that send, too: they end with the next bytes that they read.
+    """
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -137,9 +142,21 @@ def shown(total: int) -> Iterator[Progress]:
             "sending": bars.add_task("sending", total=total, start=False),
         }
 
+        stopping = threading.Event()
+
         def progress(stage: Stage, path: str, count: int) -> None:
+            if stopping.is_set():
+                raise click.Abort
             if stage == "sending":
                 bars.start_task(tasks[stage])
             bars.advance(tasks[stage], count)
 
-        yield progress
+        def stop(*_: object) -> None:
+            stopping.set()
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            yield progress
+        finally:
+            signal.signal(signal.SIGINT, before)

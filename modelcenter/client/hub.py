@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from modelcenter.client import logins
 from modelcenter.client.remote import RemoteFiles
@@ -45,14 +46,16 @@ class Hub:
 
     def info(self, name: str, revision: str | None = None) -> dict[str, Any]:
         """What the hub knows of a model: facts, verdict, card, files with their sizes."""
-        path = f"/api/models/{name}" + (f"/revision/{quoted(revision)}" if revision else "")
+        path = f"/api/models/{quote(name)}" + (f"/revision/{quote(revision, safe='')}" if revision else "")
         answer = self.get(path, {"blobs": "true"}, name, revision)
         assert isinstance(answer, dict)
         return answer
 
     def verdict(self, name: str, revision: str | None = None) -> dict[str, Any]:
         """The hub's verdict whether a revision loads: `status` (`pending` at first), and its report."""
-        path = f"/api/modelcenter/{name}/verdict" + (f"/{quoted(revision)}" if revision else "")
+        path = f"/api/modelcenter/{quote(name)}/verdict" + (
+            f"/{quote(revision, safe='')}" if revision else ""
+        )
         answer = self.get(path, {}, name, revision)
         assert isinstance(answer, dict)
         return answer
@@ -128,10 +131,3 @@ class Hub:
                 ignore_patterns=list(exclude) or None,
             )
         return Path(folder)
-
-
-def quoted(revision: str) -> str:
-    """A revision as one segment of an address."""
-    from urllib.parse import quote
-
-    return quote(revision, safe="")

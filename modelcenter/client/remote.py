@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from modelcenter.client import logins
 from modelcenter.client.telling import get, told
-from modelcenter.errors import CheckpointDamaged, EntryNotFound
+from modelcenter.errors import CheckpointDamaged, EntryNotFound, NotHosted
 
 
 def remote_files(
@@ -48,7 +48,7 @@ class RemoteFiles:
         stop = min(self.size(name), self.size(name) if stop is None else stop)
         if start >= stop:
             return b""
-        address = f"{self.endpoint}/{self.name}/resolve/{self.commit}/{quote(name)}"
+        address = f"{self.endpoint}/{quote(self.name)}/resolve/{self.commit}/{quote(name)}"
         # Compressed, the range would be one of the compressed bytes.
         headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
         with told(self.endpoint, self.name, self.revision):
@@ -73,10 +73,10 @@ class RemoteFiles:
 
     @cached_property
     def _listing(self) -> tuple[str, Mapping[str, int]]:
-        from huggingface_hub import HfApi
-
-        api = HfApi(endpoint=self.endpoint, token=self.token or False, library_name="modelcenter")
+        address = f"{self.endpoint}/api/models/{quote(self.name)}/revision/{quote(self.revision, safe='')}"
         with told(self.endpoint, self.name, self.revision):
-            info = api.model_info(self.name, revision=self.revision, files_metadata=True)
-        assert info.sha is not None, "a repository has at least its initial commit"
-        return info.sha, {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
+            found = get(address, self.token, query={"blobs": "true"}).json()
+        known = found.get("modelcenter", {})
+        if known.get("status") == "linked":
+            raise NotHosted(self.name, known.get("upstream", self.name))
+        return found["sha"], {file["rfilename"]: file.get("size") or 0 for file in found.get("siblings", ())}

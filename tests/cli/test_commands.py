@@ -225,9 +225,10 @@ def test_info_of_a_linked_entry_names_its_upstream(at_hub):
     with at_hub.hub() as hub, hub.database.transaction() as session:
         link(session, "someone/told", "someone/told")
     assert "https://huggingface.co/someone/told" in run("info", "someone/told").stdout
-    result = run("download", "someone/told")
-    assert result.exit_code == 1
-    assert "https://huggingface.co/someone/told" in result.stderr
+    for command in ("download", "verify"):
+        result = run(command, "someone/told")
+        assert result.exit_code == 1
+        assert "https://huggingface.co/someone/told" in result.stderr
 
 
 def test_download_prints_the_folder(at_hub, tiny_bert, unique, tmp_path):
