@@ -33,6 +33,7 @@ _FENCE = re.compile(
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _NO_PROSE = "#|>-*=`~:[!"  # begin headings, tables, quotes, lists, badges …
 _PROSE = re.compile(r"\*\*?\w|\[[^\]]{0,200}\]\([^)]{0,500}\) ?\w")  # … unless it is a bold or linked word
+_HEADINGS = re.compile(r"(?:#{1,6}[ \t][^\n]*(?:\n|$))+")  # above a paragraph, with no empty line
 _SECTIONS = {
     "zh": re.compile(r"(?:简体)?中文(?:版|说明|介绍)?|chinese|简介", re.IGNORECASE),
     "en": re.compile(r"english(?: version)?|英文(?:版|说明|介绍)?", re.IGNORECASE),
@@ -334,7 +335,8 @@ def _descriptions(sections: Mapping[str, str], body: str) -> dict[str, str]:
 def _first_paragraph(markdown: str) -> str:
     text = _FENCE.sub("\n\n", markdown[: 64 << 10])
     for paragraph in re.split(r"\n[ \t]*\n", text):
-        paragraph = paragraph.strip()
+        # A heading may stand right above its text, without an empty line between.
+        paragraph = _HEADINGS.sub("", paragraph.strip()).strip()
         if not paragraph or (paragraph[0] in _NO_PROSE and not _PROSE.match(paragraph)):
             continue
         sentence = plain(paragraph[: 10 * DESCRIPTION])

@@ -156,6 +156,11 @@ def test_both_languages_are_told_apart():
     assert card.descriptions == {"zh": "一个中文模型。", "en": "A model for Chinese text."}
 
 
+def test_a_description_may_stand_right_below_its_heading():
+    body = b"# all-MiniLM-L6-v2\nThis is a model: it maps sentences to vectors.\n\n## Usage\nLike this, it is easy:\n"
+    assert read_card(body).descriptions == {"en": "This is a model: it maps sentences to vectors."}
+
+
 def test_descriptions_skip_what_is_no_prose():
     body = "# T\n\n[![badge](https://x/y.svg)](https://x)\n\n<p align=center><img src=a.png></p>\n\n```\ncode\n```\n\n**Bert** is a [model](x) for `text` of all kinds.\n"
     assert read_card(body).descriptions == {"en": "Bert is a model for text of all kinds."}
