@@ -12,9 +12,9 @@ SHOWN = 10  # names in a sentence; the rest is counted
 
 def listed(names: Iterable[object], shown: int = SHOWN) -> str:
     """The first names and how many more there are: `a, b, c and 12 more`."""
-    names = [str(name) for name in names]
-    head = ", ".join(names[:shown])
-    return f"{head} and {len(names) - shown} more" if len(names) > shown else head
+    words = [str(name) for name in names]
+    head = ", ".join(words[:shown])
+    return f"{head} and {len(words) - shown} more" if len(words) > shown else head
 
 
 class ModelCenterError(Exception):
@@ -291,6 +291,19 @@ class AccessDenied(ModelCenterError):
     """The caller is known and may see the thing, but not do this to it."""
 
     code = "access-denied"
+
+
+class Gated(AccessDenied):
+    """A model that may be seen, whose files are for those whom its owner lets in."""
+
+    code = "gated"
+
+    def __init__(self, repository: str) -> None:
+        self.repository = repository
+        super().__init__(
+            f"Access to model {repository} is restricted and you are not in the authorized list. "
+            "Ask its owner for access."
+        )
 
 
 class NotAuthenticated(ModelCenterError):

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, jsonify
 from werkzeug.exceptions import HTTPException
 
 from hub_web import context
-from modelcenter.errors import EntryNotFound, ModelCenterError, RepositoryNotFound
+from modelcenter.errors import EntryNotFound, Gated, ModelCenterError, RepositoryNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +41,7 @@ HUB_CODES: Mapping[str, str] = {
     "repository-not-found": "RepoNotFound",
     "revision-not-found": "RevisionNotFound",
     "entry-not-found": "EntryNotFound",
+    "gated": "GatedRepo",
     # The entry exists, its files do not: clients then show the sentence that names the upstream.
     "not-hosted": "EntryNotFound",
 }
@@ -72,8 +73,8 @@ def status_of(error: ModelCenterError) -> HTTPStatus | None:
     for kind in type(error).__mro__:
         status = STATUS.get(getattr(kind, "code", ""))
         if status is not None:
-            # Anonymous callers are told to log in: the repository may be private and theirs.
-            if isinstance(error, RepositoryNotFound) and context.actor().account_id is None:
+            # Anonymous callers are told to log in: the repository may be private or gated, and theirs.
+            if isinstance(error, (RepositoryNotFound, Gated)) and context.actor().account_id is None:
                 return HTTPStatus.UNAUTHORIZED
             return status
     return None

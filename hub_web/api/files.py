@@ -13,7 +13,8 @@ from hub_web.api.errors import api_blueprint
 from hub_web.api.streaming import content_response
 from hub_web.ledger import ledger
 from modelcenter.errors import EntryNotFound, Invalid
-from modelcenter.registry import repositories
+from modelcenter.registry import access, repositories
+from modelcenter.registry.tables import Repository
 
 PAGE, PAGE_EXPANDED, MOST = 1000, 50, 10_000  # entries of a tree
 PATHS = 2000  # in one lookup; clients send up to a thousand
@@ -31,7 +32,7 @@ def tree(owner: str, name: str, revision: str, path: str = "") -> Response:
     if after is not None and not isinstance(after, str):
         raise Invalid("The cursor is none of this hub's. Start from the first page.")
     session = context.session()
-    repository = repositories.get(session, context.actor(), f"{owner}/{name}")
+    repository = readable(owner, name)
     commit = repositories.resolve(session, repository, revision)
     entries = repositories.tree(
         session,
@@ -64,17 +65,24 @@ def paths_info(owner: str, name: str, revision: str) -> Response:
     if len(wanted) > PATHS:
         raise Invalid(f"paths has {len(wanted)} paths; expected at most {PATHS}.")
     session = context.session()
-    repository = repositories.get(session, context.actor(), f"{owner}/{name}")
+    repository = readable(owner, name)
     commit = repositories.resolve(session, repository, revision)
     entries = repositories.paths(session, repository, commit, wanted, expand=expand)
     return jsonify([shapes.entry(entry) for entry in entries])
+
+
+def readable(owner: str, name: str) -> Repository:
+    """The repository, if the caller may read its files."""
+    repository = repositories.get(context.session(), context.actor(), f"{owner}/{name}")
+    access.require_files(context.actor(), repository)
+    return repository
 
 
 @blueprint.get("/<owner>/<name>/resolve/<revision:revision>/<path:path>")
 def resolve(owner: str, name: str, revision: str, path: str) -> Response:
     """The content of a file, whole or in ranges. HEAD: what is known of it."""
     hub, session = context.hub(), context.session()
-    repository = repositories.get(session, context.actor(), f"{owner}/{name}")
+    repository = readable(owner, name)
     commit = repositories.resolve(session, repository, revision)
     entry = repositories.entry(session, repository, commit, path)
     sha256 = entry.sha256

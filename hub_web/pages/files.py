@@ -16,7 +16,7 @@ from hub_web.pages import formats, frame, source
 from hub_web.pages.formats import Moment
 from hub_web.pages.presenters import Head, head
 from modelcenter.errors import EntryNotFound
-from modelcenter.registry import repositories, revisions
+from modelcenter.registry import access, repositories, revisions
 from modelcenter.registry.cards import Links
 from modelcenter.registry.tables import Model, Ref, Repository
 
@@ -148,6 +148,7 @@ def blob(owner: str, name: str, revision: str, path: str) -> Response:
     """The page of a file."""
     session = context.session()
     repository = repositories.get(session, context.actor(), f"{owner}/{name}")
+    access.require_files(context.actor(), repository)
     commit = repositories.resolve(session, repository, revision)
     entry = repositories.entry(session, repository, commit, path)
     if entry.kind == "directory":

@@ -9,7 +9,7 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, or_, true
 
-from modelcenter.errors import AccessDenied, NotAuthenticated, RepositoryNotFound
+from modelcenter.errors import AccessDenied, Gated, NotAuthenticated, RepositoryNotFound
 from modelcenter.registry.tables import Repository, Role, Scope
 
 Verb = Literal["read", "write", "admin"]  # admin: settings, deletion
@@ -83,6 +83,12 @@ def require(actor: Actor, verb: Verb, repository: Repository) -> None:
     if not may(actor, "read", repository):
         raise RepositoryNotFound(repository.repo_id)
     _refuse(actor, f"change {repository.repo_id}", repository.namespace)
+
+
+def require_files(actor: Actor, repository: Repository) -> None:
+    """Raises Gated unless `actor`, who may see the repository, may also read its files."""
+    if repository.gated and not actor.is_admin and actor.role_in(repository.namespace) is None:
+        raise Gated(repository.repo_id)
 
 
 def require_create(actor: Actor, namespace: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import (
     EntryNotFoundError,
+    GatedRepoError,
     HfHubHTTPError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -147,6 +148,26 @@ def test_visibility_can_be_changed(api, anonymous, repo):
         anonymous.model_info(repo)
     api.update_repo_settings(repo, private=False)
     assert anonymous.model_info(repo).private is False
+
+
+def test_a_gated_repository_is_seen_and_not_read(api, bob, anonymous, repo, server, tmp_path):
+    api.upload_file(path_or_fileobj=b"weights", path_in_repo="w.txt", repo_id=repo)
+    api.update_repo_settings(repo, gated="manual")
+    for client, token, status in ((bob, server.other_token, 403), (anonymous, None, 401)):
+        assert client.model_info(repo).gated == "manual"
+        with pytest.raises(GatedRepoError, match="Access to model"):
+            client.hf_hub_download(repo, "w.txt", cache_dir=tmp_path)
+        for path in (
+            f"/{repo}/resolve/main/w.txt",
+            f"/api/models/{repo}/tree/main",
+            f"/{repo}/blob/main/w.txt",
+        ):
+            answer = server.get(path, token)
+            assert answer.status_code in (status, 403)
+            assert b"weights" not in answer.content
+    assert api.hf_hub_download(repo, "w.txt", cache_dir=tmp_path)
+    api.update_repo_settings(repo, gated=False)
+    assert bob.hf_hub_download(repo, "w.txt", cache_dir=tmp_path)
 
 
 def test_reading_is_no_right_to_write(bob, anonymous, repo, server):
