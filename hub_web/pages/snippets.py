@@ -12,6 +12,7 @@ from pygments.lexers import get_lexer_by_name
 
 from hub_web.i18n import gettext
 from hub_web.pages.presenters import HUGGING_FACE
+from modelcenter.families.table import FAMILIES
 from modelcenter.registry.rendering import CODE_PREFIX
 
 if TYPE_CHECKING:
@@ -40,53 +41,69 @@ class Snippet:
     code: Markup
 
 
-def snippets(repository: Repository, model: Model | None, endpoint: str) -> tuple[Snippet, ...]:
+def snippets(repository: Repository, model: Model, endpoint: str) -> tuple[Snippet, ...]:
     """The ways to use a model: from this hub at `endpoint`, or from upstream where it is linked."""
-    auto = auto_class(model.architecture if model else None)
+    name, address = repository.repo_id, endpoint
     if repository.is_linked:
-        name, address = repository.upstream or repository.repo_id, HUGGING_FACE
-        shell = [
-            f"# {gettext('Fetch it from its publisher')}",
-            f"modelcenter download {name} --endpoint {HUGGING_FACE}",
-            "",
-            f"# {gettext('Host it here')}",
-            f"modelcenter upload ./{repository.name} {repository.repo_id} --endpoint {endpoint}",
-        ]
-    else:
-        name, address = repository.repo_id, endpoint
-        shell = [
-            f"export MODELCENTER_ENDPOINT={endpoint}",
-            f"modelcenter download {name}",
-            f"modelcenter verify {name}",
-        ]
-    return (
-        Snippet(
-            "modelcenter", "modelcenter", highlighted("\n".join(with_loader(name, address, auto)), "python")
-        ),
-        Snippet(
-            "transformers",
-            "transformers",
-            highlighted("\n".join(with_transformers(name, address, auto)), "python"),
-        ),
-        Snippet("cli", gettext("Command line"), highlighted("\n".join(shell), "bash")),
+        name, address = repository.upstream or name, HUGGING_FACE
+    ways = (
+        ("modelcenter", "modelcenter", "python", with_loader(name, address, model)),
+        ("transformers", "transformers", "python", with_transformers(name, address, model)),
+        ("cli", gettext("Command line"), "bash", with_shell(repository, name, endpoint)),
+    )
+    return tuple(
+        Snippet(key, label, highlighted("\n".join(lines), lexer)) for key, label, lexer, lines in ways
     )
 
 
-def with_loader(name: str, address: str, auto: str) -> list[str]:
-    """Our own call."""
-    lines = ["from modelcenter import load", "", f'model = load("{name}", endpoint="{address}")']
-    return [*lines, "print(model.report)"]
+def with_loader(name: str, address: str, model: Model) -> list[str]:
+    """Our own call; a linked model of a family that we do not have yet is not promised to load."""
+    is_promised = address != HUGGING_FACE or model.model_type is None or model.model_type in FAMILIES
+    lines = [] if is_promised else [f"# {gettext('This architecture is not supported yet.')}"]
+    greeting = "你好，世界" if "zh" in (model.card.get("language") or ()) else "Hello, world"
+    lines += [
+        "from modelcenter import load",
+        "",
+        f'model = load("{name}", endpoint="{address}")',
+        f'inputs = model.tokenizer("{greeting}", return_tensors="pt")',
+    ]
+    if auto_class(model.architecture) in GENERATING:
+        return [
+            *lines,
+            'ids = model.generate(inputs["input_ids"], max_new_tokens=20)',
+            "print(model.tokenizer.decode(ids[0], skip_special_tokens=True))",
+        ]
+    return [*lines, "print(model(**inputs).last_hidden_state.shape)"]
 
 
-def with_transformers(name: str, address: str, auto: str) -> list[str]:
+def with_transformers(name: str, address: str, model: Model) -> list[str]:
     """The same files through transformers, which reads the hub's address when it is imported."""
     here = [] if address == HUGGING_FACE else ["import os", f'os.environ["HF_ENDPOINT"] = "{address}"', ""]
+    trust = ", trust_remote_code=True" if "custom_code" in model.tags else ""
+    auto = auto_class(model.architecture)
     return [
         *here,
         f"from transformers import {auto}, AutoTokenizer",
         "",
-        f'tokenizer = AutoTokenizer.from_pretrained("{name}")',
-        f'model = {auto}.from_pretrained("{name}")',
+        f'tokenizer = AutoTokenizer.from_pretrained("{name}"{trust})',
+        f'model = {auto}.from_pretrained("{name}"{trust})',
+    ]
+
+
+def with_shell(repository: Repository, name: str, endpoint: str) -> list[str]:
+    """Fetching and checking it; hosting it, where it is not hosted here."""
+    if not repository.is_linked:
+        return [
+            f"export MODELCENTER_ENDPOINT={endpoint}",
+            f"modelcenter download {name}",
+            f"modelcenter verify {name}",
+        ]
+    return [
+        f"# {gettext('Fetch it from its publisher')}",
+        f"modelcenter download {name} --endpoint {HUGGING_FACE}",
+        "",
+        f"# {gettext('Host it here')}",
+        f"modelcenter upload ./{repository.name} {repository.repo_id} --endpoint {endpoint}",
     ]
 
 

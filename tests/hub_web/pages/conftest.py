@@ -65,6 +65,8 @@ modelcenter:
   title: {{en: Entry {number}, zh: 中文对话模型 {number}}}
   upstream: openbmb/entry-{number}
   family: {family}
+  model_type: {family}
+  architecture: EntryForCausalLM
   parameters: {parameters}
   context_length: 4096
   num_layers: 40

@@ -107,6 +107,15 @@ def test_snippets_are_python(page):
         compile(code(page("/tiny/complete"), name), name, "exec")
 
 
+def test_snippets_fit_the_kind_of_model(page):
+    assert "model(**inputs).last_hidden_state" in code(page("/tiny/complete"), "modelcenter")
+    assert 'model.tokenizer("你好，世界"' in code(page("/tiny/complete"), "modelcenter")
+    linked = code(page("/openbmb/entry-07"), "modelcenter")
+    assert "model.generate(" in linked
+    assert linked.startswith("# This architecture is not supported yet.")
+    assert "AutoModelForCausalLM.from_pretrained(" in code(page("/openbmb/entry-07"), "transformers")
+
+
 def test_the_card_begins_in_the_language_of_the_page(page):
     chinese, english = page("/tiny/complete", "zh-CN"), page("/tiny/complete", "en")
     assert chinese.index("一个用来演示的小编码器") < chinese.index("A tiny encoder to show")
