@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx2
 
@@ -23,6 +24,8 @@ from modelcenter.registry import accounts
 from modelcenter.registry.database import migrate
 from modelcenter.registry.hub import Hub, open_hub
 from modelcenter.settings import Settings
+
+Found = TypeVar("Found")
 
 START_SECONDS = 60
 PROGRAM = """
@@ -103,6 +106,16 @@ class Server:
         """A plain GET, redirects not followed."""
         return self.request("GET", path, token, **options)
 
+    def pages(self, path: str, token: str | None = None) -> Iterator[list[dict[str, Any]]]:
+        """The pages of a list, each asked for at the address that the one before it gave."""
+        address: str | None = path
+        while address:
+            answer = self.get(address, token)
+            yield answer.json()
+            following = answer.links.get("next", {}).get("url")
+            assert following is None or following.startswith(f"{self.url}/")
+            address = following.removeprefix(self.url) if following else None
+
     def request(self, method: str, path: str, token: str | None = None, **options: object) -> httpx2.Response:
         """A plain request."""
         headers = dict(options.pop("headers", {}))  # type: ignore[call-overload]
@@ -169,7 +182,7 @@ def client_environment(server: Server, home: Path, token: str | None = None) -> 
     return environment
 
 
-def wait_for(what: Callable[[], object], seconds: float = 30) -> object:
+def wait_for(what: Callable[[], Found], seconds: float = 30) -> Found:
     """The first true answer of `what`. For what another process does; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (answer := what()):

@@ -46,7 +46,8 @@ def rows(server: Server) -> dict[str, int]:
     with server.hub() as hub, hub.database.session() as session:
         tables = (Repository, Commit, Ref, File, LargeFile)
         return {
-            table.__tablename__: session.scalar(select(func.count()).select_from(table)) for table in tables
+            table.__tablename__: session.scalar(select(func.count()).select_from(table)) or 0
+            for table in tables
         }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
@@ -76,7 +77,7 @@ def test_a_body_without_length_is_taken(server, repo):
 def test_other_bytes_than_announced_are_refused_and_leave_nothing(server, repo, change):
     content, oid = noise(3 + len(change))
     where = address(server, repo, oid, len(content))
-    bodies = {
+    bodies: dict[str, bytes | Iterator[bytes]] = {
         "other bytes": content[:-1] + bytes([content[-1] ^ 1]),
         "too short": content[:-1],
         "too long": content + b"x",

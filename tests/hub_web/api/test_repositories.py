@@ -243,11 +243,9 @@ def test_a_history_comes_in_pages(api, repo, server):
     for title in titles:
         api.upload_file(path_or_fileobj=title.encode(), path_in_repo="a", repo_id=repo, commit_message=title)
     assert [commit.title for commit in api.list_repo_commits(repo)] == [*titles[::-1], "initial commit"]
-    address, seen = f"{server.url}/api/models/{repo}/commits/main?limit=4", []
-    while address:
-        answer = httpx2.get(address)
-        seen.extend(commit["title"] for commit in answer.json())
-        address = answer.links.get("next", {}).get("url")
+    pages = list(server.pages(f"/api/models/{repo}/commits/main?limit=4"))
+    assert [len(page) for page in pages] == [4, 2]
+    seen = [commit["title"] for page in pages for commit in page]
     assert seen == [*titles[::-1], "initial commit"]
     (commit, *_) = api.list_repo_commits(repo, formatted=True)
     assert commit.formatted_title == "Change 4"
@@ -278,11 +276,8 @@ def test_a_tree_comes_in_pages(api, repo, server):
     assert [item.path for item in api.list_repo_tree(repo, "f", expand=True)] == names
     everything = ["f", *names]
     for limit in (1, 7, 61):
-        address, seen = f"{server.url}/api/models/{repo}/tree/main?recursive=true&limit={limit}", []
-        while address:
-            answer = httpx2.get(address)
-            seen += [item["path"] for item in answer.json()]
-            address = answer.links.get("next", {}).get("url")
+        pages = server.pages(f"/api/models/{repo}/tree/main?recursive=true&limit={limit}")
+        seen = [item["path"] for page in pages for item in page]
         assert seen == [".gitattributes", *everything]
 
 
