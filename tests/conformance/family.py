@@ -1,0 +1,623 @@
+"""What every family must do, told by transformers on tiny random models. A family's test is one line:
+
+class TestLlama(FamilySuite):
+    recipes = checkpoints.LLAMA
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save as safetensors_bytes
+
+from modelcenter import load, save, verify
+from modelcenter.checkpoint.source import Checkpoint, LocalFiles, read_header
+from modelcenter.errors import CheckpointDamaged, CheckpointError, HeadNotFound, Mismatch
+from modelcenter.families.match import match
+from modelcenter.models.build import build
+from tests.support.checkpoints import (
+    FORMS,
+    Recipe,
+    copy_companions,
+    folder,
+    inputs,
+    mask,
+    original,
+    stored,
+    write,
+)
+from tests.support.files import MemoryFiles
+from tests.support.tensors import same
+
+# Of the largest logit, in fp32: two orders of summation differ by a few units in the last place a layer.
+TOLERANCE = 1e-5
+REDUCED = (torch.float16, torch.bfloat16)
+
+Tensors = dict[str, torch.Tensor]
+
+# Our field of ModelOutput -> what transformers' outputs call it, in their order of preference.
+FIELDS = {
+    "last_hidden_state": ("last_hidden_state",),
+    "logits": ("logits", "prediction_logits"),
+    "pooler_output": ("pooler_output",),
+    "next_sentence_logits": ("seq_relationship_logits",),
+    "encoder_last_hidden_state": ("encoder_last_hidden_state",),
+}
+PER_TOKEN = ("last_hidden_state", "logits")
+
+
+def answers(recipe: Recipe, asked: Tensors, dtype: torch.dtype = torch.float32) -> Tensors:
+    """What transformers' model says, by our names; the last hidden states also of models with a head."""
+    model = original(recipe, dtype)
+    with torch.no_grad():
+        out = model(**asked, output_hidden_states=True)
+        told = {ours: out[name] for ours, names in FIELDS.items() for name in names if name in out}
+        states = out.get("decoder_hidden_states") or out.get("hidden_states")
+        told.setdefault("last_hidden_state", states[-1])
+        if "next_sentence_logits" in told:  # the outputs of the class with that head leave it out
+            told["pooler_output"] = model.bert(**asked).pooler_output
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def assert_same_answers(ours: Any, theirs: Tensors, *, tokens: torch.Tensor | None = None) -> None:
+    """Every answer of theirs, to TOLERANCE of its largest value; where `tokens` is 0, anything will do.
+
+    encoder_last_hidden_state is compared through what the decoder makes of it where something is padded.
+    """
+    told = {name for name in FIELDS if getattr(ours, name) is not None}
+    assert told == set(theirs)
+    for name, expected in theirs.items():
+        found = getattr(ours, name)
+        assert found.shape == expected.shape, name
+        assert found.isfinite().all(), name
+        if tokens is not None and name == "encoder_last_hidden_state":
+            continue
+        if tokens is not None and name in PER_TOKEN:
+            found, expected = found[tokens.bool()], expected[tokens.bool()]
+        largest = expected.abs().max().item()
+        difference = (found.double() - expected.double()).abs().max().item()
+        assert difference <= TOLERANCE * largest, (name, difference, largest)
+
+
+def typical_error(found: torch.Tensor, exact: torch.Tensor) -> float:
+    """The median over tokens of the largest difference: a router may send one token elsewhere."""
+    return (found.double() - exact.double()).abs().flatten(0, -2).amax(-1).median().item()
+
+
+def ask(model: Any, asked: Tensors) -> Any:
+    with torch.no_grad():
+        return model(**asked)
+
+
+def assert_same_files(found: Tensors, expected: Tensors) -> None:
+    """The same names, dtypes, shapes and bits."""
+    assert found.keys() == expected.keys()
+    different = [name for name, value in expected.items() if not same(found[name], value)]
+    assert different == []
+
+
+@contextmanager
+def no_weights_read(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fails what asks for a tensor's values."""
+
+    def refuse(self: Checkpoint, name: str) -> torch.Tensor:
+        raise AssertionError(f"{name} was read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "tensor", refuse)
+        yield
+
+
+# --- damage: what becomes of a file, and what must be said of it
+
+
+@dataclass
+class Damage:
+    """One tensor changed. missing, unexpected: names; misshapen: name -> (found, expected)."""
+
+    tensors: Tensors
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    misshapen: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
+
+
+def dropped(tensors: Tensors, name: str, chance: random.Random) -> Damage:
+    return Damage({n: t for n, t in tensors.items() if n != name}, missing=(name,))
+
+
+def new_name(tensors: Tensors, name: str, chance: random.Random) -> str:
+    """A name that nothing reads: misspelt, of another layer, of another module."""
+    digits = [i for i, c in enumerate(name) if c.isdigit()]
+    names = [name + "_", name.replace(".", "..", 1), "extra." + name, name.upper()]
+    if digits:
+        names += [name[: digits[0]] + "77" + name[digits[0] + 1 :]]
+    found = chance.choice(names)
+    assert found not in tensors
+    return found
+
+
+def renamed(tensors: Tensors, name: str, chance: random.Random) -> Damage:
+    new = new_name(tensors, name, chance)
+    return Damage(
+        {new if n == name else n: t for n, t in tensors.items()}, missing=(name,), unexpected=(new,)
+    )
+
+
+def added(tensors: Tensors, name: str, chance: random.Random) -> Damage:
+    new = new_name(tensors, name, chance)
+    return Damage({**tensors, new: tensors[name].clone()}, unexpected=(new,))
+
+
+def reshaped_to(tensors: Tensors, name: str, value: torch.Tensor) -> Damage:
+    found, expected = tuple(value.shape), tuple(tensors[name].shape)
+    return Damage({**tensors, name: value.contiguous()}, misshapen=((name, found, expected),))
+
+
+def reshaped(tensors: Tensors, name: str, chance: random.Random) -> Damage:
+    value = tensors[name]
+    shapes = [(1, *value.shape), (*value.shape, 1)]
+    if value.ndim > 1:
+        shapes.append((value.numel(),))
+    if value.shape[0] % 2 == 0:
+        shapes.append((2, value.shape[0] // 2, *value.shape[1:]))
+        shapes.append((value.shape[0] // 2, 2 * value.numel() // value.shape[0]))
+    return reshaped_to(tensors, name, value.reshape(chance.choice(shapes)))
+
+
+def longer(tensors: Tensors, name: str, chance: random.Random) -> Damage:
+    value = tensors[name]
+    return reshaped_to(tensors, name, torch.cat((value, value[:1])))
+
+
+def shorter(tensors: Tensors, name: str, chance: random.Random) -> Damage:
+    return reshaped_to(tensors, name, tensors[name][:-1])
+
+
+def transposed(tensors: Tensors, name: str, chance: random.Random) -> Damage:
+    return reshaped_to(tensors, name, tensors[name].t())
+
+
+def is_oblong(value: torch.Tensor) -> bool:
+    return value.ndim == 2 and value.shape[0] != value.shape[1]
+
+
+DAMAGES: dict[str, Callable[[Tensors, str, random.Random], Damage]] = {
+    "dropped": dropped,
+    "renamed": renamed,
+    "added": added,
+    "reshaped": reshaped,
+    "longer": longer,
+    "shorter": shorter,
+    "transposed": transposed,
+}
+
+
+def candidates(recipe: Recipe, kind: str) -> list[str]:
+    """The tensors to which that may be done. A copy may be lacking, so it is not dropped."""
+    tensors = stored(folder(recipe))
+    redundant = verify(LocalFiles(folder(recipe))).redundant
+    return [
+        name
+        for name in sorted(tensors)
+        if not (kind in ("dropped", "renamed") and name in redundant)
+        and not (kind == "transposed" and not is_oblong(tensors[name]))
+    ]
+
+
+def assert_told(found: Any, damage: Damage) -> None:
+    """`found`, a verdict or an audit, names the damage and nothing else."""
+    assert tuple(m.name for m in found.missing) == damage.missing
+    assert tuple(u.name for u in found.unexpected) == damage.unexpected
+    assert tuple((m.name, m.found, m.expected) for m in found.misshapen) == damage.misshapen
+
+
+def assert_said(sentence: str, damage: Damage, tensors: Tensors, files: dict[str, str]) -> None:
+    """The sentence has every name with the shapes; what was found, with its file."""
+    for name in damage.missing:
+        assert f"{name} {tuple(tensors[name].shape)}" in sentence
+    for name in damage.unexpected:
+        assert name in sentence and files[name] in sentence
+    for name, is_, should in damage.misshapen:
+        assert name in sentence and str(is_) in sentence and str(should) in sentence
+        assert files[name] in sentence
+
+
+class FamilySuite:
+    """Inherit, and say how the family's checkpoints are made.
+
+    A test asks for a `recipe`, for a `writer` (a recipe that generates text) or for a `filed` one (whose
+    files hold what no other recipe's do).
+    """
+
+    recipes: tuple[Recipe, ...] = ()
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        kinds = {
+            "recipe": self.recipes,
+            "writer": [recipe for recipe in self.recipes if recipe.generates],
+            "filed": [recipe for recipe in self.recipes if not recipe.only_numbers],
+        }
+        for argument, recipes in kinds.items():
+            if argument in metafunc.fixturenames:
+                metafunc.parametrize(argument, recipes, ids=[recipe.name for recipe in recipes])
+        if "fuse" in metafunc.fixturenames:
+            metafunc.parametrize("fuse", [True, False], ids=["fused", "stored"])
+
+    # --- numbers
+
+    def test_the_answers_are_those_of_transformers(self, recipe: Recipe, fuse: bool):
+        asked = inputs(recipe)
+        model = load(folder(recipe), fuse=fuse)
+        assert not model.training
+        assert_same_answers(ask(model, asked), answers(recipe, asked))
+
+    @pytest.mark.parametrize("form", FORMS[1:])
+    def test_every_kind_of_file_gives_the_same_model(self, filed: Recipe, form: str, fuse: bool):
+        model, same_model = load(folder(filed), fuse=fuse), load(folder(filed, form), fuse=fuse)
+        assert_same_files(dict(same_model.state_dict()), dict(model.state_dict()))
+        asked = inputs(filed)
+        assert_same_answers(ask(same_model, asked), answers(filed, asked))
+
+    @pytest.mark.parametrize("side", ["left", "right"])
+    def test_padding_changes_no_answer(self, recipe: Recipe, side: str, fuse: bool):
+        asked = inputs(recipe)
+        shown = asked["input_ids"]
+        asked["attention_mask"] = tokens = mask(*shown.shape, side)
+        if recipe.is_encoder_decoder:
+            tokens = mask(*asked["decoder_input_ids"].shape, side)
+            asked["decoder_attention_mask"] = tokens
+        ours = ask(load(folder(recipe), fuse=fuse), asked)
+        assert_same_answers(ours, answers(recipe, asked), tokens=tokens)
+
+    def test_a_mask_without_padding_says_nothing(self, recipe: Recipe):
+        asked = inputs(recipe)
+        model = load(folder(recipe))
+        masked = ask(model, asked | {"attention_mask": torch.ones_like(asked["input_ids"])})
+        assert torch.equal(masked.last_hidden_state, ask(model, asked).last_hidden_state)
+
+    def test_long_sequences_agree_as_well(self, recipe: Recipe, fuse: bool):
+        asked = inputs(recipe, length=40, batch=2, seed=1)
+        assert_same_answers(ask(load(folder(recipe), fuse=fuse), asked), answers(recipe, asked))
+
+    def test_one_token_is_enough(self, recipe: Recipe, fuse: bool):
+        asked = inputs(recipe, length=3, batch=1, seed=2)
+        asked = {name: ids[:, :1] for name, ids in asked.items()}
+        assert_same_answers(ask(load(folder(recipe), fuse=fuse), asked), answers(recipe, asked))
+
+    # --- dtypes
+
+    @pytest.mark.parametrize("dtype", REDUCED, ids=str)
+    def test_a_reduced_dtype_is_the_stored_values_rounded(
+        self, filed: Recipe, dtype: torch.dtype, fuse: bool, tmp_path: Path
+    ):
+        model = load(folder(filed), dtype=dtype, fuse=fuse)
+        assert {p.dtype for p in model.parameters()} == {dtype}
+        assert model.report.dtype == str(dtype).removeprefix("torch.")
+        save(model, tmp_path)
+        expected = {name: value.to(dtype) for name, value in stored(folder(filed)).items()}
+        assert_same_files(stored(tmp_path), expected)
+
+    @pytest.mark.parametrize("dtype", REDUCED, ids=str)
+    def test_a_reduced_dtype_costs_no_more_than_in_transformers(self, recipe: Recipe, dtype: torch.dtype):
+        asked = inputs(recipe, batch=8)
+        exact, theirs = answers(recipe, asked), answers(recipe, asked, dtype)
+        ours = ask(load(folder(recipe), dtype=dtype), asked)
+        for name, expected in exact.items():
+            found = getattr(ours, name)
+            assert found.dtype == dtype
+            least = torch.finfo(dtype).eps * expected.abs().max().item()
+            assert typical_error(found, expected) <= 1.5 * typical_error(theirs[name], expected) + least, name
+
+    @pytest.mark.parametrize("dtype", REDUCED, ids=str)
+    def test_the_dtype_is_the_checkpoints_own_unless_asked(
+        self, filed: Recipe, dtype: torch.dtype, tmp_path: Path
+    ):
+        place = folder(filed, dtype=dtype)
+        model = load(place)
+        assert {p.dtype for p in model.parameters()} == {dtype}
+        assert not model.report.cast
+        save(model, tmp_path)
+        assert_same_files(stored(tmp_path), stored(place))
+
+    def test_casting_a_loaded_model_does_not_round_its_positions(self, recipe: Recipe):
+        asked = inputs(recipe, length=40, batch=2)
+        cast = ask(load(folder(recipe)).half(), asked)
+        loaded = ask(load(folder(recipe), dtype="fp16"), asked)
+        assert torch.equal(cast.last_hidden_state, loaded.last_hidden_state)
+
+    # --- files
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_the_files_come_back_bit_for_bit(self, filed: Recipe, form: str, fuse: bool, tmp_path: Path):
+        written = save(load(folder(filed, form), fuse=fuse), tmp_path)
+        assert written == ("model.safetensors",)
+        assert_same_files(stored(tmp_path), stored(folder(filed)))
+        ours, theirs = (json.loads((p / "config.json").read_text()) for p in (tmp_path, folder(filed, form)))
+        told = {"dtype", "torch_dtype"} | ({"tie_word_embeddings"} if filed.apart else set())
+        assert {n: v for n, v in ours.items() if n not in told} == {
+            n: v for n, v in theirs.items() if n not in told
+        }
+
+    def test_what_was_saved_loads_again(self, filed: Recipe, tmp_path: Path):
+        asked = inputs(filed)
+        model = load(folder(filed))
+        save(model, tmp_path)
+        assert verify(LocalFiles(tmp_path)).status == "complete"
+        again = ask(load(tmp_path), asked)
+        assert torch.equal(again.last_hidden_state, ask(model, asked).last_hidden_state)
+
+    def test_a_checkpoint_saved_over_itself_stays_whole(self, filed: Recipe, tmp_path: Path):
+        copy_companions(folder(filed), tmp_path)
+        write(tmp_path, stored(folder(filed)))
+        save(load(tmp_path, fuse=False), tmp_path)
+        assert_same_files(stored(tmp_path), stored(folder(filed)))
+
+    # --- the model
+
+    @pytest.mark.parametrize("layout", ["fused", "separate", "stored"])
+    def test_the_module_is_what_its_configuration_says(self, filed: Recipe, layout: str):
+        values = json.loads((folder(filed) / "config.json").read_text())
+        config = match(values, read_header(LocalFiles(folder(filed))).tensors).arranged(None, layout)
+        module = build(config)
+        shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+        assert shapes == config.parameters()
+        assert config.num_parameters == sum(p.numel() for p in module.parameters())
+        assert config.shard_dims().keys() == shapes.keys()
+        assert all(p.is_meta for p in module.parameters())
+
+    def test_nothing_is_left_without_values(self, filed: Recipe, fuse: bool):
+        model = load(folder(filed), fuse=fuse)
+        held = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        assert [name for name, value in held.items() if value.is_meta] == []
+        assert {name: tuple(p.shape) for name, p in model.state_dict().items()} == model.config.parameters()
+        lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
+        assert len(lists) == 1 + filed.is_encoder_decoder
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_the_report_accounts_for_every_tensor(self, filed: Recipe, form: str):
+        report = load(folder(filed, form)).report
+        audit = report.audit
+        accounts = [*audit.read, *audit.copies, *audit.derived, *audit.unused]
+        assert sorted(accounts) == sorted(stored(folder(filed)))
+        assert audit.ok and not audit.unused
+        header = read_header(LocalFiles(folder(filed, form))).tensors
+        assert report.bytes_read == sum(header[name].size_bytes for name in audit.read)
+        assert str(len(audit.read)) in str(report)
+
+    def test_the_model_alone_has_no_answers_but_its_states(self, filed: Recipe, fuse: bool, tmp_path: Path):
+        asked = inputs(filed)
+        model = load(folder(filed), head="none", fuse=fuse)
+        bare, whole = ask(model, asked), answers(filed, asked)
+        kept = {n: v for n, v in whole.items() if n in ("last_hidden_state", "encoder_last_hidden_state")}
+        assert_same_answers(bare, kept)
+        audit = model.report.audit
+        accounts = [*audit.read, *audit.copies, *audit.derived, *audit.unused]
+        assert sorted(accounts) == sorted(stored(folder(filed)))
+
+    def test_each_head_answers_for_itself(self, filed: Recipe):
+        asked, whole = inputs(filed), answers(filed, inputs(filed))
+        fields = {"masked-lm": "logits", "causal-lm": "logits", "seq2seq-lm": "logits",
+                  "pooling": "pooler_output", "next-sentence": "next_sentence_logits"}  # fmt: skip
+        carried = verify(LocalFiles(folder(filed))).heads
+        assert {fields[head] for head in carried} >= set(whole) & set(fields.values())
+        for head in carried:
+            out = ask(load(folder(filed), head=head), asked)
+            found = getattr(out, fields[head])
+            if fields[head] in whole:  # transformers does not show what only a head above it sees
+                expected = whole[fields[head]]
+                assert (found - expected).abs().max() <= TOLERANCE * expected.abs().max()
+            others = {fields[h] for h in carried if h != head} - {fields[head]}
+            if head == "next-sentence":
+                others -= {"pooler_output"}
+            assert all(getattr(out, field) is None for field in others)
+
+    def test_a_head_that_is_not_there_is_refused_by_name(self, filed: Recipe, monkeypatch):
+        with no_weights_read(monkeypatch), pytest.raises(HeadNotFound) as refused:
+            load(folder(filed), head="sequence-classification")
+        assert refused.value.head == "sequence-classification"
+        assert refused.value.carried == verify(LocalFiles(folder(filed))).heads
+
+    # --- text
+
+    @pytest.mark.parametrize("padded", [False, True], ids=["even", "padded"])
+    def test_generated_text_is_that_of_transformers(self, writer: Recipe, fuse: bool, padded: bool):
+        model = load(folder(writer), fuse=fuse)
+        asked = prompt(writer, padded)
+        expected = generated(writer, asked, None)
+        assert expected.shape[1] > asked["input_ids"].shape[1] or writer.is_encoder_decoder
+        assert torch.equal(model.generate(**asked, max_new_tokens=NEW_TOKENS, eos_token_id=None), expected)
+
+    @pytest.mark.parametrize("padded", [False, True], ids=["even", "padded"])
+    def test_generated_rows_stop_at_their_end_tokens(self, writer: Recipe, padded: bool):
+        model = load(folder(writer))
+        asked = prompt(writer, padded)
+        free = generated(writer, asked, None)[:, -NEW_TOKENS:]
+        for ends in (int(free[1, 2]), [int(free[0, 1]), int(free[2, 4])], free[:, 3].tolist()):
+            expected = generated(writer, asked, ends)
+            found = model.generate(**asked, max_new_tokens=NEW_TOKENS, eos_token_id=ends)
+            assert torch.equal(found, expected), ends
+
+    # --- verdicts
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_the_verdict_is_complete(self, filed: Recipe, form: str):
+        verdict = verify(LocalFiles(folder(filed, form)))
+        tensors = stored(folder(filed))
+        assert (verdict.status, verdict.problem) == ("complete", "") and verdict.is_complete
+        assert verdict.architecture == filed.model
+        assert verdict.tensors == len(tensors)
+        assert verdict.parameters == sum(t.numel() for t in tensors.values())
+        assert verdict.bytes == 4 * verdict.parameters
+        assert verdict.facts is not None
+        theirs = original(filed)
+        assert verdict.facts.vocab_size == theirs.config.vocab_size
+        assert verdict.facts.hidden_size == theirs.config.hidden_size
+        assert verdict.facts.num_heads == theirs.config.num_attention_heads
+        assert verdict.facts.parameters == load(folder(filed, form)).config.num_parameters or filed.apart
+        assert type(verdict).from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
+
+    def test_only_headers_are_read_for_a_verdict(self, filed: Recipe):
+        files = MemoryFiles.of(folder(filed))
+        files.contents["model.safetensors"] += b"\0" * 10**6
+        header = 8 + int.from_bytes(files.contents["model.safetensors"][:8], "little")
+        verify(files)  # damaged: longer than its header says
+        read = sum(size for name, size in files.reads if name.endswith(".safetensors"))
+        assert read <= max(header, 256 << 10)
+
+    @pytest.mark.parametrize("kind", DAMAGES)
+    def test_exactly_the_damaged_tensor_is_named(self, filed: Recipe, kind: str, tmp_path, monkeypatch):
+        chance = random.Random(f"{filed.name} {kind}")
+        tensors, names = stored(folder(filed)), candidates(filed, kind)
+        for form in FORMS:
+            damage = DAMAGES[kind](tensors, chance.choice(names), chance)
+            place = tmp_path / form
+            copy_companions(folder(filed), place)
+            write(place, damage.tensors, form)
+            verdict = verify(LocalFiles(place))
+            assert_told(verdict, damage)
+            assert verdict.status == "incomplete"
+            with no_weights_read(monkeypatch), pytest.raises(Mismatch) as refused:
+                load(place)
+            assert_told(refused.value.audit, damage)
+            files = {name: info.file for name, info in read_header(LocalFiles(place)).tensors.items()}
+            assert_said(str(refused.value), damage, tensors, files)
+            assert_said(verdict.problem, damage, tensors, files)
+
+    def test_the_verdict_names_every_tensor_that_can_be_damaged(self, filed: Recipe):
+        if filed not in self.recipes[:2]:
+            return
+        tensors = stored(folder(filed))
+        config = (folder(filed) / "config.json").read_bytes()
+        for kind, damaged in DAMAGES.items():
+            for name in candidates(filed, kind):
+                damage = damaged(tensors, name, random.Random(name))
+                contents = {"config.json": config, "model.safetensors": safetensors_bytes(damage.tensors)}
+                assert_told(verify(MemoryFiles(contents)), damage)
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_a_file_cut_short_is_named(self, filed: Recipe, form: str, tmp_path: Path, monkeypatch):
+        chance = random.Random(f"{filed.name} {form}")
+        copy_companions(folder(filed), tmp_path)
+        write(tmp_path, stored(folder(filed)), form)
+        weights = sorted(p for p in tmp_path.iterdir() if p.suffix in (".safetensors", ".bin"))
+        for _ in range(4):
+            cut = chance.choice(weights)
+            whole = cut.read_bytes()
+            cut.write_bytes(whole[: chance.choice([0, 5, chance.randrange(len(whole)), len(whole) - 1])])
+            verdict = verify(LocalFiles(tmp_path))
+            assert verdict.status == "damaged" and cut.name in verdict.problem
+            with no_weights_read(monkeypatch), pytest.raises(CheckpointDamaged) as refused:
+                load(tmp_path)
+            assert refused.value.file == cut.name and cut.name in str(refused.value)
+            cut.write_bytes(whole)
+
+    def test_hostile_configurations_get_a_verdict_in_time(self, filed: Recipe):
+        if filed not in self.recipes[:2]:
+            return
+        files = MemoryFiles({"model.safetensors": safetensors_bytes(stored(folder(filed)))})
+        problems = []
+        for told, config in hostile(filed):
+            files.contents["config.json"] = config
+            started = time.process_time()
+            try:
+                verdict = verify(files)
+            except Exception as error:  # noqa: BLE001 — a verdict is never an exception: all are told
+                problems.append(f"{told}: raised {error!r}")
+                continue
+            if time.process_time() - started > IN_TIME_SECONDS:
+                problems.append(f"{told}: took too long")
+            if verdict.is_complete == bool(verdict.problem):
+                problems.append(f"{told}: {verdict.status} and {verdict.problem!r}")
+        assert not problems, "\n".join(problems)
+
+    def test_what_a_verdict_refuses_is_refused_by_the_loader_and_nothing_else(
+        self, filed: Recipe, tmp_path: Path
+    ):
+        if filed not in self.recipes[:2]:
+            return
+        shutil.copy(folder(filed) / "model.safetensors", tmp_path)
+        chance = random.Random(filed.name)
+        problems = []
+        for told, config in hostile(filed):
+            if chance.random() < 0.8:
+                continue
+            (tmp_path / "config.json").write_bytes(config)
+            refused = None
+            try:
+                load(tmp_path)
+            except CheckpointError as error:
+                refused = error
+            except Exception as error:  # noqa: BLE001 — the loader's errors are typed: all others are told
+                problems.append(f"{told}: raised {error!r}")
+                continue
+            if verify(LocalFiles(tmp_path)).is_complete != (refused is None):
+                problems.append(f"{told}: refused by one of the two ({refused!r})")
+        assert not problems, "\n".join(problems)
+
+
+# --- prompts and what transformers makes of them
+
+NEW_TOKENS = 9
+
+
+def prompt(recipe: Recipe, padded: bool) -> Tensors:
+    """Three rows of seven tokens, padded on the left (an encoder: on the right) where asked."""
+    ids = inputs(recipe, length=7, seed=3)["input_ids"]
+    if not padded:
+        return {"input_ids": ids}
+    tokens = mask(*ids.shape, "right" if recipe.is_encoder_decoder else "left")
+    return {"input_ids": ids * tokens, "attention_mask": tokens}
+
+
+def generated(recipe: Recipe, asked: Tensors, ends: int | list[int] | None) -> torch.Tensor:
+    """transformers' greedy continuation."""
+    model = original(recipe)
+    settings = model.generation_config
+    kept = settings.eos_token_id
+    settings.eos_token_id, settings.pad_token_id = ends, 0
+    if recipe.is_encoder_decoder:
+        settings.decoder_start_token_id = 0
+    try:
+        tokens = asked.get("attention_mask", torch.ones_like(asked["input_ids"]))
+        return model.generate(
+            asked["input_ids"],
+            attention_mask=tokens,
+            max_new_tokens=NEW_TOKENS,
+            do_sample=False,
+            # Its cache for an encoder-decoder has as many layers as the encoder.
+            use_cache=not recipe.is_encoder_decoder,
+        )
+    finally:
+        settings.eos_token_id = kept
+
+
+# --- values that config.json may hold where a number is meant
+
+IN_TIME_SECONDS = 2
+ABSENT = object()
+HOSTILE: list[Any] = [
+    ABSENT, None, "12", "", -1, 0, 1, 3, 10**6, 10**12, 10**400, 1.5, -0.5, 1e-30, 1e308, float("nan"),
+    float("inf"), True, False, [], [1, 2], [[]], {}, {"rope_type": "longrope"}, {"rope_theta": "x"},
+    {"rope_type": "yarn", "factor": 0}, {"type": "llama3"}, {"rope_type": ["yarn"]}, "gated-", "../../etc",
+]  # fmt: skip
+
+
+def hostile(recipe: Recipe) -> Iterator[tuple[str, bytes]]:
+    """The recipe's config.json with one value that cannot be meant, and what it is."""
+    values = json.loads((folder(recipe) / "config.json").read_text())
+    for name in values:
+        for value in HOSTILE:
+            changed = {**values, name: value}
+            if value is ABSENT:
+                del changed[name]
+            yield f"{name}: {'absent' if value is ABSENT else str(value)[:40]}", json.dumps(changed).encode()

@@ -1,0 +1,16 @@
+"""Assertions of the families' suite say what they compared; tiny models are fastest on one thread."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+pytest.register_assert_rewrite("tests.conformance.family")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
