@@ -34,6 +34,8 @@ def install(app: Flask) -> None:
     def protect(response: Response) -> Response:
         response.headers.setdefault("Content-Security-Policy", PAGE_POLICY)
         response.headers["X-Content-Type-Options"] = "nosniff"
+        # What one may see, another may not: no cache keeps an answer for somebody else, none without asking.
+        response.headers.setdefault("Cache-Control", "private, no-cache")
         response.headers.setdefault("Referrer-Policy", "same-origin")
         response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
         return response
