@@ -59,7 +59,7 @@ def snippets(repository: Repository, model: Model, endpoint: str) -> tuple[Snipp
 def with_loader(name: str, address: str, model: Model) -> list[str]:
     """Our own call; a linked model of a family that we do not have yet is not promised to load."""
     is_promised = address != HUGGING_FACE or model.model_type is None or model.model_type in FAMILIES
-    lines = [] if is_promised else [f"# {gettext('This architecture is not supported yet.')}"]
+    lines = [] if is_promised else ["# " + gettext("This architecture is not supported yet.")]
     greeting = "你好，世界" if "zh" in (model.card.get("language") or ()) else "Hello, world"
     lines += [
         "from modelcenter import load",
@@ -99,10 +99,10 @@ def with_shell(repository: Repository, name: str, endpoint: str) -> list[str]:
             f"modelcenter verify {name}",
         ]
     return [
-        f"# {gettext('Fetch it from its publisher')}",
+        "# " + gettext("Fetch it from its publisher"),
         f"modelcenter download {name} --endpoint {HUGGING_FACE}",
         "",
-        f"# {gettext('Host it here')}",
+        "# " + gettext("Host it here"),
         f"modelcenter upload ./{repository.name} {repository.repo_id} --endpoint {endpoint}",
     ]
 

@@ -46,6 +46,12 @@ def test_translations_fill_in_what_the_messages_do(language):
             assert set(PLACEHOLDER.findall(forms(message.string)[-1])) == allowed, message.id
 
 
+def test_no_message_hides_where_extraction_does_not_look():
+    """Inside an f-string a message would be shown, and never be asked for."""
+    for file in messages.HERE.rglob("*.py"):
+        assert not re.search(r"""f(["']).*\{(?:n|lazy_)?gettext\(""", file.read_text("utf-8")), file
+
+
 def test_chinese_messages_are_chinese():
     """Punctuation between Chinese characters is Chinese too."""
     for message in messages.read("zh"):

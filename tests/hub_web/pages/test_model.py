@@ -113,6 +113,7 @@ def test_snippets_fit_the_kind_of_model(page):
     linked = code(page("/openbmb/entry-07"), "modelcenter")
     assert "model.generate(" in linked
     assert linked.startswith("# This architecture is not supported yet.")
+    assert code(page("/openbmb/entry-07", "zh"), "modelcenter").startswith("# 目前还不支持这种架构。")
     assert "AutoModelForCausalLM.from_pretrained(" in code(page("/openbmb/entry-07"), "transformers")
 
 
