@@ -37,16 +37,14 @@ def record(
 def count_downloads(session: Session, counts: Mapping[int, int]) -> None:
     """Adds downloads by repository id: collected by the server, flushed in batches, off the request."""
     day = now().date()
-    existing = {
-        repository_id: counts[repository_id]
-        for repository_id in sorted(counts)
-        if session.get(Repository, repository_id)
-    }
-    for repository_id, count in existing.items():
-        add_to(session, DownloadCount, {"repository_id": repository_id, "day": day}, "count", count)
-        session.execute(
+    for repository_id in sorted(counts):
+        # The repository's row before its count's, as whoever deletes it takes them.
+        counted = session.execute(
             update(Repository)
             .where(Repository.id == repository_id)
-            .values(downloads=Repository.downloads + count)
+            .values(downloads=Repository.downloads + counts[repository_id])
             .execution_options(synchronize_session=False)
         )
+        if counted.rowcount:  # type: ignore[attr-defined]
+            keys = {"repository_id": repository_id, "day": day}
+            add_to(session, DownloadCount, keys, "count", counts[repository_id])

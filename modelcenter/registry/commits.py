@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from modelcenter.errors import Conflict, EntryNotFound, Invalid, RevisionNotFound
+from modelcenter.errors import Conflict, EntryNotFound, Invalid, RepositoryNotFound, RevisionNotFound
 from modelcenter.registry import gitattributes, history, lifecycle, uploads
 from modelcenter.registry.access import Actor, require
 from modelcenter.registry.blobs.interface import Blob
@@ -164,7 +164,7 @@ class _Work:
         self.large: list[str] = []
 
     def apply(self, operation: Operation, stored: Stored | None, sizes: Mapping[str, int]) -> None:
-        """Changes the tree. stored: the content of an AddFile; sizes: of the large files that may be named."""
+        """Changes the tree. stored: content of an AddFile; sizes: of the large files that may be named."""
         match operation:
             case AddFile(path):
                 assert stored is not None

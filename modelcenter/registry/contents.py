@@ -9,7 +9,7 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from modelcenter.errors import EntryNotFound
+from modelcenter.errors import EntryNotFound, RevisionNotFound
 from modelcenter.registry import history, objects
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.objects import FOLDER, Item
@@ -152,11 +152,16 @@ def stored_files(session: Session, repository_id: int, oids: Iterable[str]) -> d
 
 
 class RevisionFiles:
-    """The files of a commit as `checkpoint` reads them. Holds no session while bytes are read."""
+    """The files of a commit as `checkpoint` reads them. Holds no session while bytes are read.
+
+    Raises RevisionNotFound where the commit has been deleted meanwhile.
+    """
 
     def __init__(self, hub: Hub, repository: Repository, commit: Commit) -> None:
         self._blobs, self._place = hub.blobs, (repository.repo_id, commit.oid)
         with hub.database.session() as session:
+            if session.get(Commit, (repository.id, commit.oid)) is None:
+                raise RevisionNotFound(*self._place)
             entries = tree(session, repository, commit, recursive=True)
         self._files = {entry.path: entry for entry in entries if entry.kind == "file"}
 

@@ -28,6 +28,10 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._writing = engine.execution_options(modelcenter_writes=True)
+        # What a reader found stays until it has read the rest. SQLite's readers see one state anyway.
+        self._reading = (
+            engine if self.is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
+        )
 
     @property
     def is_sqlite(self) -> bool:
@@ -36,8 +40,8 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session to read with; on SQLite one consistent view. Rolls back what it is made to write."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        """A session to read with: one state of the database. Rolls back what it is made to write."""
+        with Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from modelcenter.errors import RevisionNotFound
 from modelcenter.registry import facts, jobs, lifecycle, verify
 from modelcenter.registry.cards import MAX_TEXT, Card, read_card
 from modelcenter.registry.hub import Hub
@@ -29,7 +30,10 @@ def describe_commit(hub: Hub, payload: Mapping[str, Any]) -> None:
         commit = session.get(Commit, (repository_id, oid))
     if repository is None or commit is None:
         return
-    files = RevisionFiles(hub, repository, commit)
+    try:
+        files = RevisionFiles(hub, repository, commit)
+    except RevisionNotFound:
+        return
     verdict = verify.judge(files)
     found = facts.Evidence(
         card=read_card(_content(files, CARD, MAX_TEXT)),

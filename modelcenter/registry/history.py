@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import CTE, func, insert, literal, select
+from sqlalchemy import CTE, func, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from modelcenter.registry import objects
@@ -39,36 +39,32 @@ def append(
     encoded = objects.encode_commit(tree, [parent.oid for parent in parents], identity(actor), moment, text)
     objects.keep(session, repository.id, [*trees, encoded])
     generation = 1 + max((parent.generation for parent in parents), default=0)
-    known = session.get(Commit, (repository.id, encoded.oid))
-    if known is not None:
-        return known  # the same act on the same parent within a second, on another branch
-    commit = Commit(
-        repository_id=repository.id,
-        oid=encoded.oid,
-        tree=tree,
-        generation=generation,
-        author_id=actor.account_id,
-        author=actor.name,
-        title=title,
-        message=message,
-        created_at=moment,
-    )
-    session.add(commit)
-    session.flush()
+    # All of it may be there already: the same act on the same parent, within a second, on another branch.
+    row = {
+        "repository_id": repository.id,
+        "oid": encoded.oid,
+        "tree": tree,
+        "generation": generation,
+        "author_id": actor.account_id,
+        "author": actor.name,
+        "title": title,
+        "message": message,
+        "created_at": moment,
+    }
+    insert_missing(session, Commit, [row])
     links = [
-        {"repository_id": repository.id, "oid": commit.oid, "position": position, "parent": parent.oid}
+        {"repository_id": repository.id, "oid": encoded.oid, "position": position, "parent": parent.oid}
         for position, parent in enumerate(parents)
     ]
-    if links:
-        session.execute(insert(CommitParent), links)
+    insert_missing(session, CommitParent, links)
     load = loader(session, repository.id, trees)
     changes = changed_paths(load, parents[0].tree if parents else EMPTY_TREE, tree)
     rows = [
-        {"repository_id": repository.id, "folder": folder, "name": name, "oid": commit.oid}
+        {"repository_id": repository.id, "folder": folder, "name": name, "oid": encoded.oid}
         for folder, name in changes
     ]
     insert_missing(session, Change, rows)
-    return commit
+    return session.get_one(Commit, (repository.id, encoded.oid))
 
 
 def loader(session: Session, repository_id: int, new: Collection[Encoded] = ()) -> Load:

@@ -9,7 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from modelcenter.errors import AccessDenied, AlreadyExists, Invalid, NotHosted, RevisionNotFound
+from modelcenter.errors import (
+    AccessDenied,
+    AlreadyExists,
+    Invalid,
+    NotHosted,
+    RepositoryNotFound,
+    RevisionNotFound,
+)
 from modelcenter.registry import activity, history, lifecycle, objects
 from modelcenter.registry.access import Actor, require
 from modelcenter.registry.tables import Commit, Ref, Repository, now
@@ -107,6 +114,8 @@ def _writable(session: Session, actor: Actor, repo_id: str) -> Repository:
     repository = lifecycle.get(session, actor, repo_id)
     require(actor, "write", repository)
     require_hosted(repository)
+    if not lifecycle.hold(session, repository.id):
+        raise RepositoryNotFound(repo_id)
     return repository
 
 

@@ -11,7 +11,7 @@ from dulwich.ignore import IgnoreFilter
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
-from modelcenter.errors import BlobNotFound
+from modelcenter.errors import BlobNotFound, RepositoryNotFound
 from modelcenter.registry import contents, lifecycle
 from modelcenter.registry.access import Actor, require
 from modelcenter.registry.blobs.interface import Blob, Source, address
@@ -78,27 +78,35 @@ def plan(
     ]
 
 
-def known_size(session: Session, actor: Actor, repository: Repository, sha256: str) -> int | None:
-    """The size of a large file that `actor` may place in `repository` without sending it; None: send it.
+def known_sizes(
+    session: Session, actor: Actor, repository: Repository, sha256s: Iterable[str]
+) -> dict[str, int]:
+    """The sizes of those large files that `actor` may place in `repository` without sending them.
 
-    That is what was uploaded to this repository, what `actor` uploaded anywhere, and what everybody may read
+    They are what was uploaded to this repository, what `actor` uploaded anywhere, and what everybody may read
     anyway. To know a hash is no right: other people's private files are unknown here.
     """
+    wanted = sorted({address(sha256) for sha256 in sha256s})
     mine = LargeFile.repository_id == repository.id
     if actor.account_id is not None:
         mine = or_(mine, LargeFile.uploaded_by_id == actor.account_id)
-    size = session.scalar(select(LargeFile.size).where(LargeFile.sha256 == address(sha256), mine).limit(1))
-    if size is not None:
-        return size
     public = exists().where(
         Repository.id == File.repository_id, Repository.private.is_(False), Repository.gated.is_(None)
     )
-    return session.scalar(select(File.size).where(File.sha256 == sha256, public).limit(1))
+    found: dict[str, int] = {}
+    for start in range(0, len(wanted), 1000):
+        part = wanted[start : start + 1000]
+        for known in (
+            select(File.sha256, File.size).where(File.sha256.in_(part), public),
+            select(LargeFile.sha256, LargeFile.size).where(LargeFile.sha256.in_(part), mine),
+        ):
+            found.update((sha256, size) for sha256, size in session.execute(known.distinct()))
+    return found
 
 
 def is_here(hub: Hub, session: Session, actor: Actor, repository: Repository, blob: Blob) -> bool:
     """Whether `actor` may place this large file in `repository` without sending it."""
-    if known_size(session, actor, repository, blob.sha256) != blob.size:
+    if known_sizes(session, actor, repository, [blob.sha256]).get(blob.sha256) != blob.size:
         return False
     try:
         return hub.blobs.stat(blob.sha256) == blob.size
@@ -118,6 +126,8 @@ def receive(hub: Hub, actor: Actor, repo_id: str, blob: Blob, stream: Source) ->
     with hub.database.transaction() as session:
         repository = lifecycle.get(session, actor, repo_id)
         require(actor, "write", repository)
+        if not lifecycle.hold(session, repository.id):
+            raise RepositoryNotFound(repo_id)
         remember(session, actor, repository, [blob])
 
 

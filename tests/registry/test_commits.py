@@ -123,7 +123,7 @@ def test_a_large_file_that_was_not_uploaded_is_refused(hub, ann):
     with pytest.raises(Invalid, match="no SHA-256"):
         apply(hub, ann, AddLfs("model.bin", "../../etc/passwd", 5))
     blob = upload(hub, ann, "ann/m", b"12345")
-    with pytest.raises(Invalid, match="5 bytes in the store, not 6"):
+    with pytest.raises(Invalid, match="has not been uploaded here"):
         apply(hub, ann, AddLfs("model.bin", blob.sha256, 6))
     assert titles(hub) == ["initial commit"]
 
@@ -154,6 +154,25 @@ def test_knowing_the_hash_of_a_private_file_gives_nothing(hub, ann):
         assert not entry.is_lfs
     commit(hub, bob, "bob/m", {"other": b""}, large={"model.bin": b"secret weights"})  # now bob has sent them
     assert contents(hub, repo_id="bob/m")["model.bin"] == b"secret weights"
+
+
+def test_a_pointer_sent_as_a_regular_file_is_the_large_file_where_that_is_known(hub, ann):
+    """As a push from Git would: the tree cannot tell the two apart, so neither does the hub."""
+    blob = upload(hub, ann, "ann/m", b"weights")
+    pointer = objects.pointer(blob.sha256, blob.size)
+    apply(hub, ann, AddFile("early", pointer))
+    assert contents(hub) == {"early": pointer}
+    apply(hub, ann, AddFile("before", pointer), AddLfs("m.bin", blob.sha256), AddFile("after", pointer))
+    assert contents(hub) == dict.fromkeys(("early", "before", "m.bin", "after"), b"weights")
+    apply(hub, ann, AddFile("later", pointer))
+    assert contents(hub)["later"] == b"weights"
+
+
+def test_many_large_files_in_one_commit(hub, ann):
+    names = {f"part-{number}.{'xyz' if number % 2 else 'bin'}": str(number).encode() for number in range(60)}
+    commit(hub, ann, "ann/m", {}, large=names)
+    assert contents(hub) == names
+    assert attributes(hub).count("/part-") == 30
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,17 @@ def test_readers_wait_for_no_writer(database, repository):
         assert reading.get(Repository, repository).downloads == 7
 
 
+def test_a_session_to_read_sees_one_state(database, repository):
+    with database.session() as reading:
+        assert reading.get(Repository, repository) is not None
+        with database.transaction() as writing:
+            writing.delete(writing.get(Repository, repository))
+        reading.expire_all()
+        assert reading.get(Repository, repository) is not None
+    with database.session() as reading:
+        assert reading.get(Repository, repository) is None
+
+
 def test_a_session_to_read_writes_nothing(database):
     with database.session() as session:
         session.add(Account(name="Ann"))
