@@ -44,6 +44,8 @@ def enter() -> None:
     if plain is not None:
         g.actor = accounts.authenticate_token(g.session, plain)
         ledger().saw(g.actor)
+        # The view begins afresh: on SQLite it would else read as of this moment, whatever it writes itself.
+        g.session.close()
 
 
 def leave(error: BaseException | None = None) -> None:
