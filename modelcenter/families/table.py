@@ -7,6 +7,7 @@ from collections.abc import Mapping
 FAMILIES: Mapping[str, str] = {
     "bert": "bert",
     "gpt2": "gpt2",
+    "gpt_neox": "gpt_neox",
     "llama": "llama",
     "mixtral": "mixtral",
     "t5": "t5",
