@@ -131,8 +131,9 @@ def load(
     whole_audit = matched.audit(header)
     whole_audit.require(folder)
 
-    tied, corrections = settle_copies(checkpoint, whole_audit, matched)
     layout = "fused" if fuse else "separate" if mesh is not None else "stored"
+    matched.arranged(head, layout)  # an unknown head is told before any weight is compared
+    tied, corrections = settle_copies(checkpoint, whole_audit, matched)
     config = matched.arranged(head, layout, tied)
     stored = matched.arranged(None, layout, tied)
     weights = matched.weights(config, header)

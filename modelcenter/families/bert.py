@@ -27,7 +27,7 @@ def config(hf: Configuration, header: Header) -> Encoder:
         attention=Attention(
             num_heads=num_heads,
             num_kv_heads=num_heads,
-            head_dim=hidden_size // num_heads,
+            head_dim=hf.head_dim(hidden_size, num_heads),
             causal=False,
             layout="separate",
             bias="all",

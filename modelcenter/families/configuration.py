@@ -73,11 +73,11 @@ class Configuration:
     def activation(self, *names: str, default: str) -> str:
         """The first of `names` that is set, an activation that we have."""
         name, value = self._find(names, default)
-        if value not in ACTIVATIONS:
+        if not isinstance(value, str) or value not in ACTIVATIONS:
             raise ConfigurationInvalid(
                 f"has {name} {value!r}; expected one of {', '.join(sorted(ACTIVATIONS))}"
             )
-        return str(value)
+        return value
 
     def refuse(self, **unsupported: Any) -> None:
         """Raise where a value changes the computation in a way that this family does not know.
@@ -90,6 +90,14 @@ class Configuration:
                 raise ConfigurationInvalid(
                     f"has {name} {value!r}, which changes what the model computes: unsupported"
                 )
+
+    def head_dim(self, hidden_size: int, num_heads: int) -> int:
+        """The width of a head where nothing names it: an even part of the hidden size."""
+        if hidden_size % num_heads:
+            raise ConfigurationInvalid(
+                f"has hidden states of {hidden_size} and {num_heads} heads; expected a multiple of the heads"
+            )
+        return hidden_size // num_heads
 
     @property
     def architecture(self) -> str:
@@ -123,9 +131,14 @@ class Configuration:
         scaling = self.values.get("rope_scaling") or {}
         if not isinstance(parameters, Mapping) or not isinstance(scaling, Mapping):
             raise ConfigurationInvalid("has rope_parameters or rope_scaling that is no table")
-        new = Configuration({**self.values, **scaling, **parameters})
-        base = new.number("rope_theta", old[0], default=theta)
-        share = new.number("partial_rotary_factor", *filter(None, old[1:]), default=share)
+        # What older files say at the top level counts under the family's own names alone.
+        stated = {
+            "rope_theta": self.values.get(old[0]),
+            "partial_rotary_factor": self.values.get(old[1]) if old[1] else None,
+        }
+        new = Configuration({**self.values, **stated, **scaling, **parameters})
+        base = new.number("rope_theta", default=theta)
+        share = new.number("partial_rotary_factor", default=share)
         kind = new.values.get("rope_type", new.values.get("type", "default"))
         if base <= 1 or not 0 < share <= 1:
             raise ConfigurationInvalid(

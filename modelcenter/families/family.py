@@ -41,6 +41,17 @@ def carries(header: Header, *prefixes: str) -> bool:
     return any(name.startswith(p) or f".{p}" in name for name in header for p in prefixes)
 
 
+def has_language_head(hf: Configuration, header: Header, prefix: str, *heads: str) -> bool:
+    """Whether a decoder's checkpoint carries a language head: its class says so, or its tensors do.
+
+    heads: how a head's tensors begin. prefix: what the model's own tensors begin with inside a class that has
+    a head; it decides for a tied head in a file that names no class.
+    """
+    if hf.architecture:
+        return hf.architecture.endswith(("ForCausalLM", "LMHeadModel")) or carries(header, *heads)
+    return carries(header, *heads) or any(name.startswith(prefix) for name in header)
+
+
 def with_head(config: c.ModelConfig, head: str | None) -> c.ModelConfig:
     """`config` with the heads that `load(head=…)` asks for.
 

@@ -6,7 +6,7 @@ Its linear weights are kept as (in, out), q, k and v in one matrix: the stored o
 from __future__ import annotations
 
 from modelcenter.families.configuration import Configuration
-from modelcenter.families.family import Family, Header, carries
+from modelcenter.families.family import Family, Header, has_language_head
 from modelcenter.models.config import Attention, Block, Decoder, FeedForward, LanguageHead, Learned, Norm
 from modelcenter.weights.rules import WeightMap, each, qkv_sections, within
 
@@ -14,7 +14,7 @@ from modelcenter.weights.rules import WeightMap, each, qkv_sections, within
 def config(hf: Configuration, header: Header) -> Decoder:
     hf.refuse(add_cross_attention=(False,))
     hidden_size, num_heads = hf.integer("n_embd", "hidden_size"), hf.integer("n_head", "num_attention_heads")
-    head_dim = hidden_size // num_heads
+    head_dim = hf.head_dim(hidden_size, num_heads)
     norm = Norm(kind="layer", eps=hf.number("layer_norm_epsilon", default=1e-5), bias=True)
     feedforward = FeedForward(
         intermediate_size=hf.integer("n_inner", default=4 * hidden_size),
@@ -40,7 +40,7 @@ def config(hf: Configuration, header: Header) -> Decoder:
         return Block(attention=attention, feedforward=feedforward, norm=norm)
 
     num_positions = hf.integer("n_positions", "max_position_embeddings", default=1024)
-    has_head = hf.architecture == "GPT2LMHeadModel" or carries(header, "lm_head.")
+    has_head = has_language_head(hf, header, "transformer.", "lm_head.")
     return Decoder(
         vocab_size=hf.integer("vocab_size"),
         hidden_size=hidden_size,

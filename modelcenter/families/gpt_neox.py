@@ -6,14 +6,14 @@ q, k and v lie in one matrix, head by head: each head's q, then its k, then its 
 from __future__ import annotations
 
 from modelcenter.families.configuration import Configuration
-from modelcenter.families.family import Family, Header, carries
+from modelcenter.families.family import Family, Header, has_language_head
 from modelcenter.models.config import Attention, Block, Decoder, FeedForward, LanguageHead, Norm
 from modelcenter.weights.rules import WeightMap, each, qkv_groups, src, within
 
 
 def config(hf: Configuration, header: Header) -> Decoder:
     hidden_size, num_heads = hf.integer("hidden_size"), hf.integer("num_attention_heads")
-    head_dim = hidden_size // num_heads
+    head_dim = hf.head_dim(hidden_size, num_heads)
     hf.refuse(head_dim=(head_dim,))
     block = Block(
         attention=Attention(
@@ -35,7 +35,7 @@ def config(hf: Configuration, header: Header) -> Decoder:
         residual="parallel" if hf.flag("use_parallel_residual", default=True) else "sequential",
     )
     # `lm_head` is what the module's own state_dict() says; files say `embed_out`.
-    has_head = hf.architecture == "GPTNeoXForCausalLM" or carries(header, "embed_out.", "lm_head.")
+    has_head = has_language_head(hf, header, "gpt_neox.", "embed_out.", "lm_head.")
     return Decoder(
         vocab_size=hf.integer("vocab_size"),
         hidden_size=hidden_size,

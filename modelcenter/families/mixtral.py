@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from modelcenter.families.configuration import Configuration
-from modelcenter.families.family import Family, Header, carries
+from modelcenter.families.family import Family, Header, has_language_head
 from modelcenter.models.config import Attention, Block, Decoder, Experts, LanguageHead, Norm
 from modelcenter.weights.rules import RulesLike, WeightMap, each, experts, paired, qkv_separate, within
 
 
 def config(hf: Configuration, header: Header) -> Decoder:
     hidden_size, num_heads = hf.integer("hidden_size"), hf.integer("num_attention_heads")
-    head_dim = hf.integer("head_dim", default=hidden_size // num_heads)
+    head_dim = hf.integer("head_dim", default=0) or hf.head_dim(hidden_size, num_heads)
     block = Block(
         attention=Attention(
             num_heads=num_heads,
@@ -30,7 +30,7 @@ def config(hf: Configuration, header: Header) -> Decoder:
         ),
         norm=Norm(kind="rms", eps=hf.number("rms_norm_eps", default=1e-5)),
     )
-    has_head = hf.architecture == "MixtralForCausalLM" or carries(header, "lm_head.")
+    has_head = has_language_head(hf, header, "model.", "lm_head.")
     return Decoder(
         vocab_size=hf.integer("vocab_size"),
         hidden_size=hidden_size,

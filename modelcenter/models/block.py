@@ -44,8 +44,8 @@ class BlockPart(nn.Module):
 
     before                                after_residual                     parallel
     x = x + attention(norm(x))            x = norm(x + attention(x))         x = x + attention(norm(x))
-    x = x + cross(norm(x), memory)        x = norm(x + cross(x, memory))           +
-    feedforward(other_norm(x)) x = x + feedforward(norm(x))          x = norm(x + feedforward(x))
+    x = x + cross(norm(x), memory)        x = norm(x + cross(x, memory))         + feedforward(other_norm(x))
+    x = x + feedforward(norm(x))          x = norm(x + feedforward(x))
     """
 
     def __init__(self, config: Block, hidden_size: int) -> None:

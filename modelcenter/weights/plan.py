@@ -128,23 +128,25 @@ def audit(weights: WeightMap, header: Mapping[str, Tensor], spare: WeightMap | N
     missing: list[Missing] = []
     misshapen: dict[str, Misshapen] = {}
     read: dict[str, int] = {}
+    implied: dict[str, Shape] = {}
     for ours, shape in weights.parameters.items():
         assert ours in weights.rules, f"no rule for {ours}"
         for source, expected in sources(weights.rules[ours], shape):
             name = source.names[0]
+            implied[name] = expected
             if name not in header:
                 missing.append(Missing(name, ours, expected))
             elif tuple(header[name].shape) != expected:
                 misshapen[name] = Misshapen(name, tuple(header[name].shape), expected, header[name].file)
         for piece in weights.pieces(ours):
             read[piece.source] = read.get(piece.source, 0) + prod(map(len, piece.src))
-    for copy, original in weights.copies.items():
-        if copy in header and copy not in read and original in header and copy not in misshapen:
-            found, expected = tuple(header[copy].shape), tuple(header[original].shape)
-            if found != expected:
-                misshapen[copy] = Misshapen(copy, found, expected, header[copy].file)
     others = {name for rule in _rules(spare) for name in rule} - set(read)
-    copies = {c: o for c, o in weights.copies.items() if c in header and c not in read and c not in misshapen}
+    copies = {c: o for c, o in weights.copies.items() if c in header and c not in read and c not in others}
+    for copy, original in list(copies.items()):
+        found, expected = tuple(header[copy].shape), implied.get(original)
+        if expected is not None and found != expected:
+            misshapen[copy] = Misshapen(copy, found, expected, header[copy].file)
+            del copies[copy]
     rest = [n for n in header if n not in read and n not in copies and n not in misshapen and n not in others]
     derived = [name for name in rest if any(fnmatchcase(name, pattern) for pattern in weights.derived)]
     known = {name: count for name, count in read.items() if name in header and name not in misshapen}

@@ -12,6 +12,10 @@ class TestGpt2(FamilySuite):
     recipes = checkpoints.GPT2
 
 
+class TestGptNeoX(FamilySuite):
+    recipes = checkpoints.GPT_NEOX
+
+
 class TestLlama(FamilySuite):
     recipes = checkpoints.LLAMA
 
