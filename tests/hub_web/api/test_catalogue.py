@@ -204,10 +204,11 @@ def test_a_linked_entry_is_listed_with_a_tag_and_names_its_upstream(api, server,
 def test_a_linked_entry_becomes_hosted_by_a_site_admins_upload(server):
     root = HfApi(endpoint=server.url, token=server.admin_token)
     with server.hub() as hub, hub.database.transaction() as session:
-        repositories.link(session, "upstream-org/second", "upstream-org/second")
-    root.create_repo("upstream-org/second", exist_ok=True)
-    root.upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id="upstream-org/second")
-    assert set(root.list_repo_files("upstream-org/second")) == {".gitattributes", "config.json"}
+        repositories.link(session, "second-org/model", "second-org/model")
+    root.create_repo("second-org/model", exist_ok=True)
+    root.upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id="second-org/model")
+    assert set(root.list_repo_files("second-org/model")) == {".gitattributes", "config.json"}
+    assert root.model_info("second-org/model").author == "second-org"
 
 
 def test_a_verdict_is_told_with_its_report(server, api):
