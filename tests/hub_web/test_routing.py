@@ -28,7 +28,7 @@ def client():
     def echo(path: str):
         return routing.raw_path()
 
-    app.wsgi_app = routing.RawPath(app.wsgi_app)
+    app.wsgi_app = routing.RawPath(app.wsgi_app)  # type: ignore[method-assign]
     return app.test_client()
 
 
