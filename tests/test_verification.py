@@ -92,7 +92,8 @@ def test_a_model_of_seventy_billion_parameters_is_judged_at_once():
     config = {
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 8192,
         "vocab_size": 128256, "intermediate_size": 28672, "num_hidden_layers": 80,
-        "num_attention_heads": 64, "num_key_value_heads": 8, "max_position_embeddings": 131072, "rope_theta": 500000.0, "rms_norm_eps": 1e-5,
+        "num_attention_heads": 64, "num_key_value_heads": 8, "max_position_embeddings": 131072,
+        "rope_theta": 500000.0, "rms_norm_eps": 1e-5,
     }  # fmt: skip
     size, inner = 8192, 28672
     layer = {

@@ -71,7 +71,7 @@ def original(recipe: Recipe, dtype: torch.dtype = torch.float32) -> Any:
 @cache
 def _original(recipe: Recipe, dtype: torch.dtype) -> Any:
     if dtype is torch.float32 and not (recipe.respell or recipe.apart):
-        return _made(recipe)
+        return made(recipe)
     kind = getattr(transformers, recipe.model)
     model = kind.from_pretrained(
         folder(recipe), dtype=dtype, attn_implementation="eager", experts_implementation="eager",
@@ -81,7 +81,8 @@ def _original(recipe: Recipe, dtype: torch.dtype) -> Any:
 
 
 @cache
-def _made(recipe: Recipe) -> Any:
+def made(recipe: Recipe) -> Any:
+    """transformers' model before it was written."""
     kind = getattr(transformers, recipe.model)
     config = kind.config_class(**recipe.settings)
     config._attn_implementation = config._experts_implementation = "eager"
@@ -103,7 +104,7 @@ def folder(recipe: Recipe, form: str = "safetensors", dtype: torch.dtype = torch
 def _folder(recipe: Recipe, form: str, dtype: torch.dtype) -> Path:
     place = _place()
     if form == "safetensors":
-        _made(recipe).save_pretrained(place)
+        made(recipe).save_pretrained(place)
         tensors = {name: value.to(dtype) for name, value in load_file(place / "model.safetensors").items()}
         generator = torch.Generator().manual_seed(recipe.seed + 1)
         for name in recipe.apart:
