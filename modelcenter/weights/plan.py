@@ -143,9 +143,9 @@ def audit(weights: WeightMap, header: Mapping[str, Tensor], spare: WeightMap | N
     others = {name for rule in _rules(spare) for name in rule} - set(read)
     copies = {c: o for c, o in weights.copies.items() if c in header and c not in read and c not in others}
     for copy, original in list(copies.items()):
-        found, expected = tuple(header[copy].shape), implied.get(original)
-        if expected is not None and found != expected:
-            misshapen[copy] = Misshapen(copy, found, expected, header[copy].file)
+        found = tuple(header[copy].shape)
+        if found != implied.get(original, found):
+            misshapen[copy] = Misshapen(copy, found, implied[original], header[copy].file)
             del copies[copy]
     rest = [n for n in header if n not in read and n not in copies and n not in misshapen and n not in others]
     derived = [name for name in rest if any(fnmatchcase(name, pattern) for pattern in weights.derived)]
