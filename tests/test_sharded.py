@@ -47,14 +47,14 @@ CASES = [
 def asked(recipe: Recipe) -> dict[str, torch.Tensor]:
     """Rows of which some are padded."""
     asks = inputs(recipe, seed=5)
-    return asks | {"attention_mask": mask(*asks["input_ids"].shape, "left")}
+    return asks | {"attention_mask": mask(asks["input_ids"], "left")}
 
 
 def prompt(recipe: Recipe) -> dict[str, torch.Tensor]:
     ids = inputs(recipe, length=6, seed=6)["input_ids"]
     return {
         "input_ids": ids,
-        "attention_mask": mask(*ids.shape, "right" if recipe.is_encoder_decoder else "left"),
+        "attention_mask": mask(ids, "right" if recipe.is_encoder_decoder else "left"),
     }
 
 

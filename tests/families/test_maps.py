@@ -19,7 +19,7 @@ from modelcenter.weights.rules import WeightMap
 from tests.support.relations import Memory, header_of, reads
 
 CPU = torch.device("cpu")
-law = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+law = settings(max_examples=12, deadline=None, derandomize=True, database=None)
 
 
 @st.composite

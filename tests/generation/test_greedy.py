@@ -121,7 +121,7 @@ def test_no_new_tokens_are_none(recipe):
 @pytest.mark.parametrize("recipe", [LLAMA, T5], ids=lambda recipe: recipe.name)
 def test_padding_does_not_change_what_a_row_becomes(recipe):
     model, prompts = load(folder(recipe)), ids(3, 7)
-    tokens = mask(3, 7, "right" if recipe is T5 else "left")
+    tokens = mask(prompts, "right" if recipe is T5 else "left")
     batch = model.generate(prompts, attention_mask=tokens, max_new_tokens=NEW, eos_token_id=None)
     for row, prompt, seen in zip(batch, prompts, tokens, strict=True):
         alone = model.generate(prompt[seen.bool()][None], max_new_tokens=NEW, eos_token_id=None)[0]
@@ -130,7 +130,7 @@ def test_padding_does_not_change_what_a_row_becomes(recipe):
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.float32], ids=str)
 def test_masks_of_any_dtype_mean_the_same(dtype: torch.dtype):
-    model, tokens = load(folder(LLAMA)), mask(2, 5, "left")
+    model, tokens = load(folder(LLAMA)), mask(ids(2), "left")
     expected = model.generate(ids(2), attention_mask=tokens, max_new_tokens=4)
     assert torch.equal(model.generate(ids(2), attention_mask=tokens.to(dtype), max_new_tokens=4), expected)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -31,7 +33,7 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> bool:
 def test_a_text_in_pieces_is_the_text_as_a_whole(recipe: Recipe, pieces: tuple[int, ...], padded: bool):
     model = load(folder(recipe))
     ids = inputs(recipe, length=LENGTH)["input_ids"]
-    tokens = mask(*ids.shape, "left") if padded else None
+    tokens = mask(ids, "left") if padded else None
     cache, parts, start = model.new_cache(LENGTH + 2), [], 0
     with torch.no_grad():
         whole = model(ids, attention_mask=tokens).logits
@@ -49,10 +51,10 @@ def test_a_text_in_pieces_is_the_text_as_a_whole(recipe: Recipe, pieces: tuple[i
 @pytest.mark.parametrize("padded", [False, True], ids=["even", "padded"])
 def test_a_decoder_beside_an_encoder_writes_in_pieces_as_well(pieces: tuple[int, ...], padded: bool):
     recipe = checkpoints.T5[0]
-    model = load(folder(recipe))
+    model: Any = load(folder(recipe))
     source = inputs(recipe, length=9)["input_ids"]
     target = inputs(recipe, length=LENGTH, seed=1)["input_ids"]
-    tokens = mask(*source.shape, "right") if padded else None
+    tokens = mask(source, "right") if padded else None
     cache, parts, start = model.new_cache(LENGTH), [], 0
     with torch.no_grad():
         whole = model(source, attention_mask=tokens, decoder_input_ids=target).logits

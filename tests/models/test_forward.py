@@ -19,7 +19,7 @@ each = pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_makes_no_nan_in_any_dtype(recipe: Recipe, dtype: str, side: str):
     asked = inputs(recipe)
-    asked["attention_mask"] = mask(*asked["input_ids"].shape, side)
+    asked["attention_mask"] = mask(asked["input_ids"], side)
     asked["attention_mask"][2] = 0  # a row of padding alone
     with torch.no_grad():
         out = load(folder(recipe), dtype=dtype)(**asked)
@@ -30,7 +30,7 @@ def test_padding_makes_no_nan_in_any_dtype(recipe: Recipe, dtype: str, side: str
 @pytest.mark.parametrize("kind", [torch.bool, torch.float32, torch.int32], ids=str)
 def test_masks_of_any_dtype_mean_the_same(recipe: Recipe, kind: torch.dtype):
     asked, model = inputs(recipe), load(folder(recipe))
-    tokens = mask(*asked["input_ids"].shape, "right")
+    tokens = mask(asked["input_ids"], "right")
     with torch.no_grad():
         expected = model(**asked, attention_mask=tokens).last_hidden_state
         assert torch.equal(model(**asked, attention_mask=tokens.to(kind)).last_hidden_state, expected)

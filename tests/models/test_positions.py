@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from transformers import LlamaConfig
@@ -12,7 +14,7 @@ from modelcenter.families.configuration import Configuration
 from modelcenter.models.config import RelativeBias
 from modelcenter.models.parts.positions import bucket, inverse_frequencies, rotary_table, rotate
 
-SCALINGS = {
+SCALINGS: dict[str, dict[str, Any]] = {
     "linear": {"factor": 4.0},
     "llama3": {
         "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,

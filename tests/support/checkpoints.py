@@ -160,7 +160,7 @@ def write(place: Path, tensors: Mapping[str, torch.Tensor], form: str = "safeten
     else:
         stem, end = ("model", "safetensors") if form == "sharded" else ("pytorch_model", "bin")
         names = sorted(tensors)
-        weight_map = {}
+        weight_map: dict[str, str] = {}
         for i in range(SHARDS):
             file = f"{stem}-{i + 1:05}-of-{SHARDS:05}.{end}"
             shard = {name: tensors[name] for name in names[i::SHARDS]}
@@ -190,11 +190,11 @@ def inputs(recipe: Recipe, *, length: int = 11, batch: int = 3, seed: int = 0) -
     return asked
 
 
-def mask(batch: int, length: int, side: str) -> torch.Tensor:
-    """Row i has i * 2 padding tokens on that side; the first has none."""
-    padding = 2 * torch.arange(batch)[:, None]
-    places = torch.arange(length)[None]
-    return (places >= padding if side == "left" else places < length - padding).long()
+def mask(ids: torch.Tensor, side: str) -> torch.Tensor:
+    """Row i of `ids` (batch, length) has i * 2 padding tokens on that side; the first has none."""
+    padding = 2 * torch.arange(ids.shape[0])[:, None]
+    places = torch.arange(ids.shape[1])[None]
+    return (places >= padding if side == "left" else places < ids.shape[1] - padding).long()
 
 
 # --- respelling: as older writers spell config.json

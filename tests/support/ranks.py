@@ -85,7 +85,7 @@ def attempt(job: Job, mesh: Any) -> dict[str, Any]:
         model = load(job.folder, mesh=mesh, fuse=job.fuse, dtype=job.dtype)
     except ModelCenterError as error:
         return {"error": type(error).__name__, "sentence": str(error)}
-    parameters = dict(model.named_parameters())
+    parameters: dict[str, Any] = dict(model.named_parameters())
     with torch.no_grad():
         out = model(**job.asked)
     found = {
