@@ -93,7 +93,7 @@ def huggingface(c: Encoder) -> WeightMap:
         "pooler.*": "bert.pooler.dense.*",
         "head.dense.*": "cls.predictions.transform.dense.*",
         "head.norm.*": "cls.predictions.transform.LayerNorm.*",
-        "head.weight": "cls.predictions.decoder.weight",
+        "head.decoder.*": "cls.predictions.decoder.*",
         "head.bias": "cls.predictions.bias",
         "next_sentence.*": "cls.seq_relationship.*",
     }

@@ -45,8 +45,8 @@ class Match:
 
     def arranged(self, head: str | None = None, layout: str = "stored", tied: bool = True) -> ModelConfig:
         """The config that is asked for: see `with_head`, `in_layout`. tied: whether a tied head stays so."""
-        config = in_layout(with_head(self.config, head), layout)
-        return config if tied else untied(config)
+        carried = self.config if tied else untied(self.config)
+        return in_layout(with_head(carried, head), layout)
 
 
 def family(name: str) -> Family:

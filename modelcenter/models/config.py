@@ -396,7 +396,10 @@ class Pooler:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedLanguageHead:
-    """BERT's: dense, activation, norm, then the (tied) embedding and a bias per token of the vocabulary."""
+    """BERT's: dense, activation, norm, then the tied embedding and a bias per token of the vocabulary.
+
+    Untied, a matrix with a bias of its own; the other bias then stays in the files, and no logit reads it.
+    """
 
     activation: str
     norm: Norm
@@ -407,9 +410,13 @@ class MaskedLanguageHead:
         return {
             **under("dense.", Linear(outputs=hidden_size, inputs=hidden_size, bias=True).tree()),
             **under("norm.", self.norm.tree(hidden_size)),
-            **({} if self.tied else {"weight": Parameter((vocab_size, hidden_size), 0)}),
             "bias": Parameter((vocab_size,), 0),
+            **({} if self.tied else under("decoder.", self.decoder(hidden_size, vocab_size).tree())),
         }
+
+    def decoder(self, hidden_size: int, vocab_size: int) -> Linear:
+        """The product that makes an untied head's logits."""
+        return Linear(outputs=vocab_size, inputs=hidden_size, bias=True, split="outputs")
 
 
 @dataclass(frozen=True, kw_only=True)

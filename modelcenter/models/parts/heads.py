@@ -51,11 +51,12 @@ class MaskedLanguageHeadPart(Holder):
         self.dense = LinearPart(Linear(outputs=hidden_size, inputs=hidden_size, bias=True))
         self.norm = NormPart(config.norm, hidden_size)
         self.activation = ACTIVATIONS[config.activation]
-        self.tied = config.tied
+        self.decoder = None if config.tied else LinearPart(config.decoder(hidden_size, vocab_size))
 
     def forward(self, hidden: Tensor, embedding: EmbeddingPart) -> Tensor:
         """(..., hidden_size) -> (..., vocab_size), whole on every rank."""
         hidden = self.norm(self.activation(self.dense(hidden)))
-        weight = embedding.weight if self.tied else self.get_parameter("weight")
-        logits = F.linear(hidden, local(weight), local(self.bias))
+        weight = embedding.weight if self.decoder is None else self.decoder.weight
+        bias = self.bias if self.decoder is None else self.decoder.get_parameter("bias")
+        logits = F.linear(hidden, local(weight), local(bias))
         return gathered(logits, weight.shape[0], split_group(weight, 0))
