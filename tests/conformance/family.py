@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,12 @@ def answers(recipe: Recipe, asked: Tensors, dtype: torch.dtype = torch.float32) 
         if "next_sentence_logits" in told:  # the outputs of the class with that head leave it out
             told["pooler_output"] = model.bert(**asked).pooler_output
     return {name: value for name, value in told.items() if value is not None}
+
+
+@cache
+def usual(recipe: Recipe) -> Tensors:
+    """What it says to the usual inputs."""
+    return answers(recipe, inputs(recipe))
 
 
 def assert_same_answers(ours: Any, theirs: Tensors, *, tokens: torch.Tensor | None = None) -> None:
@@ -259,14 +266,14 @@ class FamilySuite:
         asked = inputs(recipe)
         model = load(folder(recipe), fuse=fuse)
         assert not model.training
-        assert_same_answers(ask(model, asked), answers(recipe, asked))
+        assert_same_answers(ask(model, asked), usual(recipe))
 
     @pytest.mark.parametrize("form", FORMS[1:])
     def test_every_kind_of_file_gives_the_same_model(self, filed: Recipe, form: str, fuse: bool):
         model, same_model = load(folder(filed), fuse=fuse), load(folder(filed, form), fuse=fuse)
         assert_same_files(dict(same_model.state_dict()), dict(model.state_dict()))
         asked = inputs(filed)
-        assert_same_answers(ask(same_model, asked), answers(filed, asked))
+        assert_same_answers(ask(same_model, asked), usual(filed))
 
     @pytest.mark.parametrize("side", ["left", "right"])
     def test_padding_changes_no_answer(self, recipe: Recipe, side: str, fuse: bool):
@@ -298,9 +305,9 @@ class FamilySuite:
 
     @pytest.mark.parametrize("dtype", REDUCED, ids=str)
     def test_a_reduced_dtype_is_the_stored_values_rounded(
-        self, filed: Recipe, dtype: torch.dtype, fuse: bool, tmp_path: Path
+        self, filed: Recipe, dtype: torch.dtype, tmp_path: Path
     ):
-        model = load(folder(filed), dtype=dtype, fuse=fuse)
+        model = load(folder(filed), dtype=dtype, fuse=dtype is torch.float16)
         assert {p.dtype for p in model.parameters()} == {dtype}
         assert model.report.dtype == str(dtype).removeprefix("torch.")
         save(model, tmp_path)
@@ -383,7 +390,7 @@ class FamilySuite:
         lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
         assert len(lists) == 1 + filed.is_encoder_decoder
 
-    @pytest.mark.parametrize("form", FORMS)
+    @pytest.mark.parametrize("form", ["safetensors", "sharded", "bin"])
     def test_the_report_accounts_for_every_tensor(self, filed: Recipe, form: str):
         report = load(folder(filed, form)).report
         audit = report.audit
@@ -397,7 +404,7 @@ class FamilySuite:
     def test_the_model_alone_has_no_answers_but_its_states(self, filed: Recipe, fuse: bool, tmp_path: Path):
         asked = inputs(filed)
         model = load(folder(filed), head="none", fuse=fuse)
-        bare, whole = ask(model, asked), answers(filed, asked)
+        bare, whole = ask(model, asked), usual(filed)
         kept = {n: v for n, v in whole.items() if n in ("last_hidden_state", "encoder_last_hidden_state")}
         assert_same_answers(bare, kept)
         audit = model.report.audit
@@ -405,7 +412,7 @@ class FamilySuite:
         assert sorted(accounts) == sorted(stored(folder(filed)))
 
     def test_each_head_answers_for_itself(self, filed: Recipe):
-        asked, whole = inputs(filed), answers(filed, inputs(filed))
+        asked, whole = inputs(filed), usual(filed)
         fields = {"masked-lm": "logits", "causal-lm": "logits", "seq2seq-lm": "logits",
                   "pooling": "pooler_output", "next-sentence": "next_sentence_logits"}  # fmt: skip
         carried = verify(LocalFiles(folder(filed))).heads
@@ -432,24 +439,20 @@ class FamilySuite:
     @pytest.mark.parametrize("padded", [False, True], ids=["even", "padded"])
     def test_generated_text_is_that_of_transformers(self, writer: Recipe, fuse: bool, padded: bool):
         model = load(folder(writer), fuse=fuse)
-        asked = prompt(writer, padded)
-        expected = generated(writer, asked, None)
-        assert expected.shape[1] > asked["input_ids"].shape[1] or writer.is_encoder_decoder
-        assert torch.equal(model.generate(**asked, max_new_tokens=NEW_TOKENS, eos_token_id=None), expected)
+        found = model.generate(**prompt(writer, padded), max_new_tokens=NEW_TOKENS, eos_token_id=None)
+        assert torch.equal(found, generated(writer, padded, None))
 
     @pytest.mark.parametrize("padded", [False, True], ids=["even", "padded"])
     def test_generated_rows_stop_at_their_end_tokens(self, writer: Recipe, padded: bool):
         model = load(folder(writer))
-        asked = prompt(writer, padded)
-        free = generated(writer, asked, None)[:, -NEW_TOKENS:]
-        for ends in (int(free[1, 2]), [int(free[0, 1]), int(free[2, 4])]):
-            expected = generated(writer, asked, ends)
-            found = model.generate(**asked, max_new_tokens=NEW_TOKENS, eos_token_id=ends)
-            assert torch.equal(found, expected), ends
+        free = generated(writer, padded, None)[:, -NEW_TOKENS:]
+        for ends in (int(free[1, 2]), (int(free[0, 1]), int(free[2, 4]))):
+            found = model.generate(**prompt(writer, padded), max_new_tokens=NEW_TOKENS, eos_token_id=ends)
+            assert torch.equal(found, generated(writer, padded, ends)), ends
 
     # --- verdicts
 
-    @pytest.mark.parametrize("form", FORMS)
+    @pytest.mark.parametrize("form", ["safetensors", "sharded", "legacy-bin"])
     def test_the_verdict_is_complete(self, filed: Recipe, form: str):
         verdict = verify(LocalFiles(folder(filed, form)))
         tensors = stored(folder(filed))
@@ -463,7 +466,9 @@ class FamilySuite:
         assert verdict.facts.vocab_size == theirs.config.vocab_size
         assert verdict.facts.hidden_size == theirs.config.hidden_size
         assert verdict.facts.num_heads == theirs.config.num_attention_heads
-        assert verdict.facts.parameters == load(folder(filed, form)).config.num_parameters or filed.apart
+        assert verdict.facts.parameters == sum(
+            t.numel() for n, t in tensors.items() if n not in verdict.redundant
+        )
         assert type(verdict).from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
 
     def test_only_headers_are_read_for_a_verdict(self, filed: Recipe):
@@ -510,7 +515,7 @@ class FamilySuite:
         copy_companions(folder(filed), tmp_path)
         write(tmp_path, stored(folder(filed)), form)
         weights = sorted(p for p in tmp_path.iterdir() if p.suffix in (".safetensors", ".bin"))
-        for _ in range(4):
+        for _ in range(2):
             cut = chance.choice(weights)
             whole = cut.read_bytes()
             cut.write_bytes(whole[: chance.choice([0, 5, chance.randrange(len(whole)), len(whole) - 1])])
@@ -579,19 +584,19 @@ def prompt(recipe: Recipe, padded: bool) -> Tensors:
     return {"input_ids": ids * tokens, "attention_mask": tokens}
 
 
-def generated(recipe: Recipe, asked: Tensors, ends: int | list[int] | None) -> torch.Tensor:
-    """transformers' greedy continuation."""
-    model = original(recipe)
+@cache
+def generated(recipe: Recipe, padded: bool, ends: int | tuple[int, ...] | None) -> torch.Tensor:
+    """transformers' greedy continuation of the prompt."""
+    model, asked = original(recipe), prompt(recipe, padded)
     settings = model.generation_config
     kept = settings.eos_token_id
-    settings.eos_token_id, settings.pad_token_id = ends, 0
+    settings.eos_token_id, settings.pad_token_id = list(ends) if isinstance(ends, tuple) else ends, 0
     if recipe.is_encoder_decoder:
         settings.decoder_start_token_id = 0
     try:
-        tokens = asked.get("attention_mask", torch.ones_like(asked["input_ids"]))
         return model.generate(
             asked["input_ids"],
-            attention_mask=tokens,
+            attention_mask=asked.get("attention_mask", torch.ones_like(asked["input_ids"])),
             max_new_tokens=NEW_TOKENS,
             do_sample=False,
             # Its cache for an encoder-decoder has as many layers as the encoder.

@@ -60,13 +60,19 @@ def configurations(draw: st.DrawFn, family: str, world: int = 1) -> dict[str, An
             "num_decoder_layers": draw(st.integers(1, 3)),
             "feed_forward_proj": draw(st.sampled_from(["relu", "gated-gelu", "gated-silu"])),
         },
+        "gpt_neox": {
+            **decoder,
+            "architectures": ["GPTNeoXForCausalLM"],
+            "rotary_pct": 1.0,
+            "attention_bias": draw(st.booleans()),
+        },
         "mixtral": {
             **decoder, "architectures": ["MixtralForCausalLM"], "num_local_experts": draw(st.integers(2, 4)),
         },
     }[family] | {"model_type": family}  # fmt: skip
 
 
-FAMILIES = pytest.mark.parametrize("family", ["bert", "gpt2", "llama", "mixtral", "t5"])
+FAMILIES = pytest.mark.parametrize("family", ["bert", "gpt2", "gpt_neox", "llama", "mixtral", "t5"])
 LAYOUTS = pytest.mark.parametrize("layout", ["fused", "separate", "stored"])
 
 
@@ -137,12 +143,12 @@ def test_the_ranks_shares_read_each_element_once(family: str, layout: str, data:
 @FAMILIES
 def test_what_does_not_split_evenly_is_refused_by_name(family: str):
     size = {"num_attention_heads": 6, "num_key_value_heads": 3, "hidden_size": 12, "intermediate_size": 12}
-    values = {
+    values: dict[str, Any] = {
         "gpt2": {"n_embd": 12, "n_head": 3, "n_layer": 1},
         "t5": {"d_model": 12, "d_kv": 4, "num_heads": 3, "d_ff": 12, "num_layers": 1},
     }.get(family, size | {"num_hidden_layers": 1, "num_local_experts": 2, "max_position_embeddings": 8})
-    if family == "bert":
-        values |= {"num_attention_heads": 3}
+    if family in ("bert", "gpt_neox"):
+        values |= {"num_attention_heads": 3, "rotary_pct": 1.0}
     config = arranged({**values, "vocab_size": 5, "model_type": family}, "fused")[1]
     name = next(n for n in config.tree() if n.endswith("attention.qkv.weight"))
     with pytest.raises(CannotShard) as refused:
