@@ -1,6 +1,6 @@
 """What every family must do, told by transformers on tiny random models. A family's test is one line:
 
-class TestLlama(FamilySuite):
+class TestLlama(WritingFamilySuite):
     recipes = checkpoints.LLAMA
 """
 
@@ -243,7 +243,7 @@ class FamilySuite:
     """Inherit, and say how the family's checkpoints are made.
 
     A test asks for a `recipe`, for a `writer` (a recipe that generates text) or for a `filed` one (whose
-    files hold what no other recipe's do).
+    files hold what no other recipe's do) or, where much is tried, for the `first`.
     """
 
     recipes: tuple[Recipe, ...] = ()
@@ -253,6 +253,7 @@ class FamilySuite:
             "recipe": self.recipes,
             "writer": [recipe for recipe in self.recipes if recipe.generates],
             "filed": [recipe for recipe in self.recipes if not recipe.only_numbers],
+            "first": self.recipes[:1],
         }
         for argument, recipes in kinds.items():
             if argument in metafunc.fixturenames:
@@ -434,22 +435,6 @@ class FamilySuite:
         assert refused.value.head == "sequence-classification"
         assert refused.value.carried == verify(LocalFiles(folder(filed))).heads
 
-    # --- text
-
-    @pytest.mark.parametrize("padded", [False, True], ids=["even", "padded"])
-    def test_generated_text_is_that_of_transformers(self, writer: Recipe, fuse: bool, padded: bool):
-        model = load(folder(writer), fuse=fuse)
-        found = model.generate(**prompt(writer, padded), max_new_tokens=NEW_TOKENS, eos_token_id=None)
-        assert torch.equal(found, generated(writer, padded, None))
-
-    @pytest.mark.parametrize("padded", [False, True], ids=["even", "padded"])
-    def test_generated_rows_stop_at_their_end_tokens(self, writer: Recipe, padded: bool):
-        model = load(folder(writer))
-        free = generated(writer, padded, None)[:, -NEW_TOKENS:]
-        for ends in (int(free[1, 2]), (int(free[0, 1]), int(free[2, 4]))):
-            found = model.generate(**prompt(writer, padded), max_new_tokens=NEW_TOKENS, eos_token_id=ends)
-            assert torch.equal(found, generated(writer, padded, ends)), ends
-
     # --- verdicts
 
     @pytest.mark.parametrize("form", ["safetensors", "sharded", "legacy-bin"])
@@ -498,13 +483,11 @@ class FamilySuite:
             assert_said(str(refused.value), damage, tensors, files)
             assert_said(verdict.problem, damage, tensors, files)
 
-    def test_the_verdict_names_every_tensor_that_can_be_damaged(self, filed: Recipe):
-        if filed not in self.recipes[:2]:
-            return
-        tensors = stored(folder(filed))
-        config = (folder(filed) / "config.json").read_bytes()
+    def test_the_verdict_names_every_tensor_that_can_be_damaged(self, first: Recipe):
+        tensors = stored(folder(first))
+        config = (folder(first) / "config.json").read_bytes()
         for kind, damaged in DAMAGES.items():
-            for name in candidates(filed, kind):
+            for name in candidates(first, kind):
                 damage = damaged(tensors, name, random.Random(name))
                 contents = {"config.json": config, "model.safetensors": safetensors_bytes(damage.tensors)}
                 assert_told(verify(MemoryFiles(contents)), damage)
@@ -526,12 +509,10 @@ class FamilySuite:
             assert refused.value.file == cut.name and cut.name in str(refused.value)
             cut.write_bytes(whole)
 
-    def test_hostile_configurations_get_a_verdict_in_time(self, filed: Recipe):
-        if filed not in self.recipes[:2]:
-            return
-        files = MemoryFiles({"model.safetensors": safetensors_bytes(stored(folder(filed)))})
+    def test_hostile_configurations_get_a_verdict_in_time(self, first: Recipe):
+        files = MemoryFiles({"model.safetensors": safetensors_bytes(stored(folder(first)))})
         problems = []
-        for told, config in hostile(filed):
+        for told, config in hostile(first):
             files.contents["config.json"] = config
             started = time.process_time()
             try:
@@ -546,14 +527,12 @@ class FamilySuite:
         assert not problems, "\n".join(problems)
 
     def test_what_a_verdict_refuses_is_refused_by_the_loader_and_nothing_else(
-        self, filed: Recipe, tmp_path: Path
+        self, first: Recipe, tmp_path: Path
     ):
-        if filed is not self.recipes[0]:
-            return
-        shutil.copy(folder(filed) / "model.safetensors", tmp_path)
-        chance = random.Random(filed.name)
+        shutil.copy(folder(first) / "model.safetensors", tmp_path)
+        chance = random.Random(first.name)
         problems = []
-        for told, config in hostile(filed):
+        for told, config in hostile(first):
             if chance.random() < 0.9:
                 continue
             (tmp_path / "config.json").write_bytes(config)
@@ -568,6 +547,24 @@ class FamilySuite:
             if verify(LocalFiles(tmp_path)).is_complete != (refused is None):
                 problems.append(f"{told}: refused by one of the two ({refused!r})")
         assert not problems, "\n".join(problems)
+
+
+class WritingFamilySuite(FamilySuite):
+    """Of a family that generates text."""
+
+    @pytest.mark.parametrize("padded", [False, True], ids=["even", "padded"])
+    def test_generated_text_is_that_of_transformers(self, writer: Recipe, fuse: bool, padded: bool):
+        model = load(folder(writer), fuse=fuse)
+        found = model.generate(**prompt(writer, padded), max_new_tokens=NEW_TOKENS, eos_token_id=None)
+        assert torch.equal(found, generated(writer, padded, None))
+
+    @pytest.mark.parametrize("padded", [False, True], ids=["even", "padded"])
+    def test_generated_rows_stop_at_their_end_tokens(self, writer: Recipe, padded: bool):
+        model = load(folder(writer))
+        free = generated(writer, padded, None)[:, -NEW_TOKENS:]
+        for ends in (int(free[1, 2]), (int(free[0, 1]), int(free[2, 4]))):
+            found = model.generate(**prompt(writer, padded), max_new_tokens=NEW_TOKENS, eos_token_id=ends)
+            assert torch.equal(found, generated(writer, padded, ends)), ends
 
 
 # --- prompts and what transformers makes of them

@@ -1,6 +1,6 @@
 """Every family through the suite that all share: a new one is one line more."""
 
-from tests.conformance.family import FamilySuite
+from tests.conformance.family import FamilySuite, WritingFamilySuite
 from tests.support import checkpoints
 
 
@@ -8,21 +8,21 @@ class TestBert(FamilySuite):
     recipes = checkpoints.BERT
 
 
-class TestGpt2(FamilySuite):
+class TestGpt2(WritingFamilySuite):
     recipes = checkpoints.GPT2
 
 
-class TestGptNeoX(FamilySuite):
+class TestGptNeoX(WritingFamilySuite):
     recipes = checkpoints.GPT_NEOX
 
 
-class TestLlama(FamilySuite):
+class TestLlama(WritingFamilySuite):
     recipes = checkpoints.LLAMA
 
 
-class TestMixtral(FamilySuite):
+class TestMixtral(WritingFamilySuite):
     recipes = checkpoints.MIXTRAL
 
 
-class TestT5(FamilySuite):
+class TestT5(WritingFamilySuite):
     recipes = checkpoints.T5
