@@ -72,6 +72,9 @@ def commit(
     staged = stage(hub, operations)
     with hub.database.transaction() as session:
         repository = _open(session, actor, repo_id, name, revision)
+        if repository.is_linked:  # of several first commits one hosts the entry, the others follow it
+            lifecycle.lock(session, repository.id)
+            repository = _open(session, actor, repo_id, name, revision)
         if not lifecycle.hold(session, repository.id):
             raise RepositoryNotFound(repo_id)
         if repository.is_linked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -43,6 +43,12 @@ def hold(session: Session, repository_id: int) -> bool:
     return session.scalar(held.with_for_update(read=True, key_share=True)) is not None
 
 
+def lock(session: Session, repository_id: int) -> Repository | None:
+    """The repository as it is now, this transaction's alone to change until it ends; None if it has gone."""
+    locked = select(Repository).where(Repository.id == repository_id).with_for_update(key_share=True)
+    return session.scalar(locked.execution_options(populate_existing=True))
+
+
 def create(hub: Hub, actor: Actor, repo_id: str, *, private: bool = False) -> Repository:
     """A new repository whose branch `main` has an initial commit, or a linked entry turned into one.
 
@@ -52,25 +58,22 @@ def create(hub: Hub, actor: Actor, repo_id: str, *, private: bool = False) -> Re
     namespace, name = split_id(repo_id)
     require_create(actor, namespace)
     stage_attributes(hub)
-    try:
-        with hub.database.transaction() as session:
-            repository = find(session, repo_id)
-            if repository is not None and not repository.is_linked:
-                raise AlreadyExists("Repository", repository.repo_id)
-            if repository is None:
-                owner = _owner(session, actor, namespace)
-                repository = Repository(namespace=owner.name, name=name, owner=owner, private=private)
-                repository.created_by_id = actor.account_id
-                session.add(repository)
-                session.flush()
+    with hub.database.transaction() as session:
+        repository = find(session, repo_id)
+        if repository is None:
+            repository = _insert(session, actor, namespace, name, private=private)
+            if repository is not None:
                 _begin(session, actor, repository)
                 activity.record(session, actor, "repository.create", repository.repo_id, repository)
-            else:
-                repository.private = private
-                host(session, actor, repository)
-            return repository
-    except IntegrityError:  # two at once: the other was first
-        raise AlreadyExists("Repository", repo_id) from None
+                return repository
+            repository = find(session, repo_id)
+        if repository is not None and repository.is_linked:  # of several that host it at once, one does
+            repository = lock(session, repository.id)
+        if repository is None or not repository.is_linked:
+            raise AlreadyExists("Repository", repository.repo_id if repository else repo_id)
+        repository.private = private
+        host(session, actor, repository)
+        return repository
 
 
 def stage_attributes(hub: Hub) -> None:
@@ -92,7 +95,10 @@ def link(session: Session, repo_id: str, upstream: str) -> Repository:
 
 
 def host(session: Session, actor: Actor, repository: Repository) -> None:
-    """Turns a linked entry into a hosted repository of `actor`'s making; what is known of the model stays."""
+    """Turns a linked entry into a hosted repository of `actor`'s making; what is known of the model stays.
+
+    Whoever calls it has the entry from `lock`: found any other way it may be hosted already.
+    """
     require_create(actor, repository.namespace)
     owner = _owner(session, actor, repository.namespace)
     repository.status, repository.owner, repository.namespace = "hosted", owner, owner.name
@@ -149,10 +155,45 @@ def moved(
     )
 
 
+def _insert(session: Session, actor: Actor, namespace: str, name: str, *, private: bool) -> Repository | None:
+    """The row of a new repository; None where another of that id was there first."""
+    owner = _owner(session, actor, namespace)
+    repository = Repository(namespace=owner.name, name=name, owner=owner, private=private)
+    repository.created_by_id = actor.account_id
+    try:
+        with session.begin_nested():
+            session.add(repository)
+    except IntegrityError:
+        if find(session, f"{namespace}/{name}") is None:
+            raise
+        return None
+    return repository
+
+
 def _owner(session: Session, actor: Actor, namespace: str) -> Account:
     """The account called `namespace`; for a site admin a missing organisation is made."""
-    account = session.scalar(select(Account).where(Account.key == namespace.lower()))
-    return account if account is not None else accounts.create_organization(session, actor, namespace)
+    wanted = select(Account).where(Account.key == namespace.lower())
+    account = session.scalar(wanted)
+    if account is not None:
+        return account
+    try:
+        return accounts.create_organization(session, actor, _spelling(session, namespace))
+    except AlreadyExists:  # two at once: the other was first
+        account = session.scalar(wanted)
+        if account is None:
+            raise
+        return account
+
+
+def _spelling(session: Session, namespace: str) -> str:
+    """`namespace` as most of the entries in it spell it."""
+    known = (
+        select(Repository.namespace)
+        .where(Repository.key.startswith(f"{namespace.lower()}/", autoescape=True))
+        .group_by(Repository.namespace)
+        .order_by(func.count().desc(), Repository.namespace)
+    )
+    return session.scalar(known.limit(1)) or namespace
 
 
 def _begin(session: Session, actor: Actor, repository: Repository) -> None:

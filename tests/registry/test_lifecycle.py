@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,7 +16,7 @@ from modelcenter.errors import (
     RepositoryNotFound,
 )
 from modelcenter.registry import accounts, repositories
-from modelcenter.registry.access import ANONYMOUS
+from modelcenter.registry.access import ANONYMOUS, Actor
 from modelcenter.registry.repositories import AddFile
 from modelcenter.registry.tables import Activity, Base, Facet, Job, Model, Repository, Verification
 from tests.support.registry import again, commit, person
@@ -67,6 +68,75 @@ def test_of_two_that_create_at_once_one_does(hub, ann):
 
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(create, range(8))) == ["Ann/m"] + ["exists"] * 7
+
+
+def at_once(act, number=4):
+    """What `act` answers for 0, 1, …, all begun at the same moment."""
+    start = threading.Barrier(number)
+
+    def begin(index: int):
+        start.wait()
+        return act(index)
+
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(begin, range(number)))
+
+
+@pytest.mark.parametrize("exists", [False, True], ids=["new organisation", "known organisation"])
+def test_first_commits_to_a_linked_entry_at_once_all_land(hub, root, exists):
+    linked(hub)
+    if exists:
+        repositories.create(hub, root, "google/other")
+    operations = [[AddFile(f"f{index}.txt", b"x")] for index in range(4)]
+    done = at_once(
+        lambda index: repositories.commit(hub, root, "google/bert", "main", operations[index], title="t")
+    )
+    assert len({result.oid for result in done}) == 4
+    with hub.database.session() as session:
+        repository = repositories.get(session, ANONYMOUS, "google/bert")
+        head = repositories.resolve(session, repository)
+        assert repositories.log(session, head)[1] == 5
+        names = {entry.path for entry in repositories.tree(session, repository, head)}
+        assert names == {".gitattributes", *(f"f{index}.txt" for index in range(4))}
+        acts = select(func.count()).select_from(Activity).where(Activity.verb == "repository.host")
+        assert session.scalar(acts) == 1
+
+
+def test_of_those_that_create_a_linked_entry_at_once_one_does(hub, root):
+    linked(hub)
+
+    def create(_: int) -> str:
+        try:
+            return repositories.create(hub, root, "google/bert").repo_id
+        except AlreadyExists as error:
+            return str(error)
+
+    answers = at_once(create)
+    assert answers.count("google/bert") == 1
+    assert sum("google/bert" in answer and "exists" in answer for answer in answers) == 3
+
+
+def test_repositories_at_once_in_a_missing_organisation_all_come_to_be(hub, root):
+    created = at_once(lambda index: repositories.create(hub, root, f"lab/m{index}").repo_id)
+    assert created == [f"lab/m{index}" for index in range(4)]
+    with hub.database.session() as session:
+        assert accounts.find(session, "lab").is_organization
+
+
+def test_an_organisation_made_by_an_upload_is_spelled_as_its_entries(hub, root):
+    linked(hub, "Qwen/Qwen3-8B")
+    linked(hub, "Qwen_2/m")
+    linked(hub, "qwenA2/m")
+    assert repositories.create(hub, root, "qwen/mine").repo_id == "Qwen/mine"
+    assert repositories.create(hub, root, "qwen_2/mine").repo_id == "Qwen_2/mine"
+
+
+@pytest.mark.usefixtures("ann")
+def test_a_fault_of_the_database_is_not_told_as_a_repository_that_exists(hub):
+    """Such as an account that has gone meanwhile."""
+    gone = Actor(10**9, "ann", scope="write")
+    with pytest.raises(IntegrityError):
+        repositories.create(hub, gone, "ann/m")
 
 
 def test_owner_is_oneself_or_an_organisation_where_one_may_write(hub, ann, root):
