@@ -63,6 +63,8 @@ class LoadReport:
             (a.unused, "of heads not asked for"),
         ):
             counts += f", {len(names)} {word}" if names else ""
+        for stored, number in self.cast.items():
+            counts += f", {number} cast from {stored}"
         return (
             f"{self.family} in {self.dtype}: {counts}; {self.bytes_read / 1e6:.1f} MB in {self.seconds:.2f} s"
         )
@@ -129,6 +131,8 @@ def load(
     header = checkpoint.header.tensors
     matched = match(read_config(LocalFiles(folder)), header)
     whole_audit = matched.audit(header)
+    if (unknown := matched.unknown_class(whole_audit)) is not None:
+        raise unknown
     whole_audit.require(folder)
 
     layout = "fused" if fuse else "separate" if mesh is not None else "stored"
@@ -140,7 +144,7 @@ def load(
     accounts = audit(weights, header, spare=matched.weights(stored, header))
     accounts.require(folder)
 
-    kept = wanted or getattr(torch, own_dtype(header))
+    kept = wanted or getattr(torch, own_dtype(header, matched.configuration.values))
     assignments = plan(weights, header, wants(config, mesh))
     parameters = execute(assignments, checkpoint, dtype=kept, device=target)
     model = build(config)
@@ -176,13 +180,14 @@ def named_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
         found = getattr(torch, DTYPE_NAMES.get(dtype, dtype), None)
     if found is None and dtype is None:
         return None
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+    floating = {getattr(torch, name) for name in FLOATING.values()}
+    if not isinstance(found, torch.dtype) or found not in floating:
         raise Invalid(f"dtype {dtype!r} is no floating dtype; expected float32, float16 or bfloat16.")
     return found
 
 
-def own_dtype(header: Mapping[str, Tensor]) -> str:
-    """The checkpoint's own dtype, by torch's name: the floating one that most elements have."""
+def own_dtype(header: Mapping[str, Tensor], values: Mapping[str, Any]) -> str:
+    """The checkpoint's own dtype, by torch's name: config.json's if any tensor has it, else the commonest."""
     counts: dict[str, int] = {}
     for info in header.values():
         if info.dtype in FLOATING:
@@ -190,6 +195,9 @@ def own_dtype(header: Mapping[str, Tensor]) -> str:
             for n in info.shape:
                 size *= n
             counts[info.dtype] = counts.get(info.dtype, 0) + size
+    stated = values.get("dtype", values.get("torch_dtype"))
+    if stated in {FLOATING[name] for name in counts}:
+        return str(stated)
     return FLOATING[max(counts, key=lambda name: counts[name])] if counts else "float32"
 
 

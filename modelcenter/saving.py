@@ -76,13 +76,10 @@ def replaced(source: Path, target: Path) -> None:
 
 
 def describe(config: Path, model: Model) -> None:
-    """Let config.json say the dtype that the weights now have, and whether the head is tied."""
+    """Let config.json say the dtype that the weights now have."""
     values = json.loads(config.read_text("utf-8"))
     dtype = str(model.dtype).removeprefix("torch.")
     values["dtype" if "dtype" in values else "torch_dtype"] = dtype
-    head = getattr(model.config, "head", None)
-    if head is not None and not head.tied and values.get("tie_word_embeddings"):
-        values["tie_word_embeddings"] = False
     draft = config.with_name(f".{config.name}-{secrets.token_hex(4)}")
     draft.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", "utf-8")
     draft.replace(config)

@@ -19,7 +19,9 @@ from modelcenter.families.match import match
 from modelcenter.models.config import ModelConfig
 from modelcenter.weights.plan import Audit, Misshapen, Missing, Unexpected
 
-Status = Literal["complete", "incomplete", "unknown_architecture", "no_checkpoint", "damaged"]
+Status = Literal[
+    "complete", "incomplete", "invalid_configuration", "unknown_architecture", "no_checkpoint", "damaged"
+]
 MOST_CONFIG_BYTES = 4_000_000
 NAMED = 200  # tensors of a kind that a report names; the rest is counted
 
@@ -60,7 +62,8 @@ class Verdict:
     """What the headers of a checkpoint prove.
 
     status: `complete`, every tensor accounted for; `incomplete`, with the names in missing, unexpected,
-    misshapen; `unknown_architecture`; `no_checkpoint`; `damaged`, a file that contradicts itself or asks to
+    misshapen; `invalid_configuration`, a config.json with values that cannot be meant or are not
+    supported; `unknown_architecture`; `no_checkpoint`; `damaged`, a file that contradicts itself or asks to
     run code.
     problem: the sentence, empty when complete. tensors: how many the files hold; counts: how many of each
     kind where a list here was cut. parameters: elements in the files, bytes: what they take. redundant:
@@ -134,7 +137,11 @@ def verify(files: Files) -> Verdict:
         matched = match(values, header.tensors)
         audit = matched.audit(header.tensors)
     except (UnknownArchitecture, ConfigurationInvalid) as error:
-        return Verdict("unknown_architecture", str(error), architecture=_architecture(files), **seen)
+        is_unknown = isinstance(error, UnknownArchitecture)
+        status: Status = "unknown_architecture" if is_unknown else "invalid_configuration"
+        return Verdict(status, str(error), architecture=_architecture(files), **seen)
+    if (unknown := matched.unknown_class(audit)) is not None:
+        return Verdict("unknown_architecture", str(unknown), architecture=_architecture(files), **seen)
     return Verdict(
         status="complete" if audit.ok else "incomplete",
         problem="" if audit.ok else _capitalised(audit.problems()),

@@ -112,9 +112,18 @@ def forbidden(self: Checkpoint, name: str) -> torch.Tensor:
     raise AssertionError(f"{name} was read")
 
 
-def test_the_own_dtype_is_the_one_that_most_elements_have(tmp_path: Path):
+@pytest.mark.parametrize("stated", ["float32", "bfloat16", "float16", None])
+def test_the_own_dtype_is_what_the_configuration_says_of_mixed_files(stated: str | None, tmp_path: Path):
+    """Where no tensor has what it says, or it says nothing, the commonest."""
     tensors = {n: t.to(torch.bfloat16) if t.ndim > 1 else t for n, t in stored(folder(LLAMA)).items()}
-    model = load(altered(tmp_path, LLAMA, tensors))
+    place = altered(tmp_path, LLAMA, tensors)
+    values = {n: v for n, v in json.loads((place / "config.json").read_text()).items() if n != "dtype"}
+    (place / "config.json").write_text(json.dumps(values | ({"dtype": stated} if stated else {})))
+    model = load(place)
+    if stated == "float32":
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
+        assert "cast from BF16" in str(model.report)
+        return
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
     norms = sum(t.ndim == 1 for t in tensors.values())
     assert model.report.cast == {"F32": norms}
@@ -404,8 +413,11 @@ def test_a_setting_that_would_be_ignored_is_refused(recipe, values: dict[str, An
 
 def test_another_familys_configuration_does_not_load_what_merely_fits(tmp_path: Path):
     """A Mixtral checkpoint that calls itself Llama lacks the feedforwards and has experts too many."""
+    with pytest.raises(UnknownArchitecture, match="MixtralForCausalLM"):
+        load(configured(tmp_path / "a", checkpoints.MIXTRAL[0], model_type="llama"))
+    as_llama = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
     with pytest.raises(Mismatch) as refused:
-        load(configured(tmp_path, checkpoints.MIXTRAL[0], model_type="llama"))
+        load(configured(tmp_path, checkpoints.MIXTRAL[0], **as_llama))
     told: Any = refused.value.audit
     assert told.missing and told.unexpected
     with pytest.raises(UnknownArchitecture, match="'mistral3'"):

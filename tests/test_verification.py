@@ -132,7 +132,7 @@ def test_an_empty_file_gets_a_verdict(name: str, tmp_path: Path):
         (copied / "model.safetensors").unlink()
     (copied / name).write_bytes(b"")
     verdict = verify(LocalFiles(copied))
-    assert verdict.status in ("damaged", "unknown_architecture") and name in verdict.problem
+    assert verdict.status in ("damaged", "invalid_configuration") and name in verdict.problem
     with pytest.raises(CheckpointError, match=name.replace(".", r"\.")):
         load(copied)
 
@@ -164,7 +164,8 @@ def test_what_is_no_configuration_is_told_and_refused(name: str, tmp_path: Path)
     config, error = CONFIGURATIONS[name]
     place_of(tmp_path, LLAMA, config)
     verdict = verify(LocalFiles(tmp_path))
-    assert verdict.status == "unknown_architecture" and verdict.problem
+    told = {UnknownArchitecture: "unknown_architecture", ConfigurationInvalid: "invalid_configuration"}
+    assert verdict.status == told[error] and verdict.problem
     assert verdict.tensors == len(stored(folder(LLAMA))) and verdict.facts is None
     with pytest.raises(error) as refused:
         load(tmp_path)

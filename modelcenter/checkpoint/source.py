@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -12,7 +13,7 @@ from modelcenter.checkpoint.files import Files, LocalFiles
 from modelcenter.checkpoint.header import CheckpointHeader, FileHeader, Format, Header, TensorInfo
 from modelcenter.checkpoint.index import read_sharded
 from modelcenter.checkpoint.mapping import PickledTensors, SafetensorsTensors, Tensors
-from modelcenter.errors import CheckpointNotFound
+from modelcenter.errors import CheckpointDamaged, CheckpointNotFound
 
 if TYPE_CHECKING:
     import torch
@@ -48,10 +49,20 @@ def read_header(files: Files) -> CheckpointHeader:
         if name not in names:
             continue
         if name.endswith(".index.json"):
-            return read_sharded(files, name, kind, READERS[kind])
-        part = READERS[kind](files, name)
+            return read_sharded(files, name, kind, partial(read_part, kind=kind))
+        part = read_part(files, name, kind)
         return CheckpointHeader(format=kind, parts=(part,), metadata=part.metadata)
     raise CheckpointNotFound(files, [name for name, _ in CANDIDATES])
+
+
+POINTER = b"version https://git-lfs"
+
+
+def read_part(files: Files, name: str, kind: Format) -> FileHeader:
+    """What one weight file says. Raises CheckpointDamaged for the pointer that Git leaves instead of it."""
+    if files.size(name) < 1024 and files.read(name, 0, len(POINTER)) == POINTER:
+        raise CheckpointDamaged(name, "it is a Git LFS pointer, not the file itself: run `git lfs pull`")
+    return READERS[kind](files, name)
 
 
 class Checkpoint:

@@ -15,7 +15,7 @@ from modelcenter.models.config import (
     Norm,
     Pooler,
 )
-from modelcenter.weights.rules import WeightMap, each, qkv_separate, within
+from modelcenter.weights.rules import RulesLike, WeightMap, each, qkv_separate, src, within
 
 
 def config(hf: Configuration, header: Header) -> Encoder:
@@ -62,13 +62,21 @@ def config(hf: Configuration, header: Header) -> Encoder:
     )
 
 
+def norm(ours: str, theirs: str) -> RulesLike:
+    """A norm's rules; files from TensorFlow's days say gamma and beta."""
+    return {
+        f"{ours}.weight": src(f"{theirs}.weight", f"{theirs}.gamma"),
+        f"{ours}.bias": src(f"{theirs}.bias", f"{theirs}.beta"),
+    }
+
+
 def huggingface(c: Encoder) -> WeightMap:
     block = c.blocks[0]
-    rules = {
+    rules: RulesLike = {
         "embedding.weight": "bert.embeddings.word_embeddings.weight",
         "position_embedding.weight": "bert.embeddings.position_embeddings.weight",
         "type_embedding.weight": "bert.embeddings.token_type_embeddings.weight",
-        "embedding_norm.*": "bert.embeddings.LayerNorm.*",
+        **norm("embedding_norm", "bert.embeddings.LayerNorm"),
         **each(
             c.num_layers,
             "blocks.{i}.",
@@ -84,15 +92,15 @@ def huggingface(c: Encoder) -> WeightMap:
                     ),
                 ),
                 "attention.out.*": "attention.output.dense.*",
-                "attention_norm.*": "attention.output.LayerNorm.*",
+                **norm("attention_norm", "attention.output.LayerNorm"),
                 "feedforward.up.*": "intermediate.dense.*",
                 "feedforward.down.*": "output.dense.*",
-                "feedforward_norm.*": "output.LayerNorm.*",
+                **norm("feedforward_norm", "output.LayerNorm"),
             },
         ),
         "pooler.*": "bert.pooler.dense.*",
         "head.dense.*": "cls.predictions.transform.dense.*",
-        "head.norm.*": "cls.predictions.transform.LayerNorm.*",
+        **norm("head.norm", "cls.predictions.transform.LayerNorm"),
         "head.decoder.*": "cls.predictions.decoder.*",
         "head.bias": "cls.predictions.bias",
         "next_sentence.*": "cls.seq_relationship.*",
@@ -109,4 +117,10 @@ def huggingface(c: Encoder) -> WeightMap:
     )
 
 
-FAMILY = Family(name="bert", model_types=("bert",), config=config, dialects={"huggingface": huggingface})
+FAMILY = Family(
+    name="bert",
+    model_types=("bert",),
+    classes=("BertModel", "BertForMaskedLM", "BertForPreTraining"),
+    config=config,
+    dialects={"huggingface": huggingface},
+)

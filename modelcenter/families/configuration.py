@@ -63,6 +63,13 @@ class Configuration:
             raise ConfigurationInvalid(f"has {name} {value!r}; expected a number from 0 to {LARGEST:g}")
         return float(value)
 
+    def positive(self, name: str, default: Any = _REQUIRED) -> float:
+        """A number above 0."""
+        value = self.number(name, default=default)
+        if value == 0:
+            raise ConfigurationInvalid(f"has {name} 0; expected a number above 0")
+        return value
+
     def flag(self, *names: str, default: bool) -> bool:
         """The first of `names` that is set, true or false."""
         name, value = self._find(names, default)
@@ -139,6 +146,8 @@ class Configuration:
         new = Configuration({**self.values, **stated, **scaling, **parameters})
         base = new.number("rope_theta", default=theta)
         share = new.number("partial_rotary_factor", default=share)
+        if share != 1 and not old[1]:
+            raise ConfigurationInvalid(f"has partial_rotary_factor {share:g}, which the family does not know")
         kind = new.values.get("rope_type", new.values.get("type", "default"))
         if base <= 1 or not 0 < share <= 1:
             raise ConfigurationInvalid(
@@ -151,24 +160,30 @@ def _scaling(kind: object, c: Configuration) -> RotaryScaling | None:
     if kind in ("default", None):
         return None
     if kind == "linear":
-        return RotaryScaling(kind="linear", factor=c.number("factor"))
+        return RotaryScaling(kind="linear", factor=c.positive("factor"))
     original = c.integer("original_max_position_embeddings", "max_position_embeddings")
     if kind == "llama3":
+        low, high = c.positive("low_freq_factor"), c.positive("high_freq_factor")
+        if low >= high:
+            raise ConfigurationInvalid(
+                f"has low_freq_factor {low:g}; expected less than high_freq_factor {high:g}"
+            )
         return RotaryScaling(
             kind="llama3",
-            factor=c.number("factor"),
+            factor=c.positive("factor"),
             original_max_position_embeddings=original,
-            low_freq_factor=c.number("low_freq_factor"),
-            high_freq_factor=c.number("high_freq_factor"),
+            low_freq_factor=low,
+            high_freq_factor=high,
         )
     if kind == "yarn":
-        factor = c.number("factor", default=0.0) or c.integer("max_position_embeddings") / original
+        longer = c.integer("max_position_embeddings", default=original) / original
+        factor = c.positive("factor", default=longer)
         return RotaryScaling(
             kind="yarn",
             factor=factor,
             original_max_position_embeddings=original,
-            beta_fast=c.number("beta_fast", default=32.0),
-            beta_slow=c.number("beta_slow", default=1.0),
+            beta_fast=c.positive("beta_fast", default=32.0),
+            beta_slow=c.positive("beta_slow", default=1.0),
             truncate=c.flag("truncate", default=True),
             attention_factor=_yarn_attention_factor(c, factor),
         )

@@ -27,11 +27,13 @@ class ReadsConfiguration(Protocol):
 class Family:
     """One architecture: its name, the `model_type`s it claims, its configuration and its weight maps.
 
-    dialects: the names that files use -> the map of a config onto them.
+    classes: those of transformers whose every tensor it knows. dialects: the names that files use -> the map
+    of a config onto them.
     """
 
     name: str
     model_types: tuple[str, ...]
+    classes: tuple[str, ...]
     config: ReadsConfiguration
     dialects: Mapping[str, Callable[[Any], WeightMap]]
 
@@ -50,6 +52,11 @@ def has_language_head(hf: Configuration, header: Header, prefix: str, *heads: st
     if hf.architecture:
         return hf.architecture.endswith(("ForCausalLM", "LMHeadModel")) or carries(header, *heads)
     return carries(header, *heads) or any(name.startswith(prefix) for name in header)
+
+
+def tied_names(head: c.LanguageHead | None, name: str) -> tuple[str, ...]:
+    """The head's name as another one of the embedding, where the two are tied: some files keep that alone."""
+    return (name,) if head is not None and head.tied else ()
 
 
 def with_head(config: c.ModelConfig, head: str | None) -> c.ModelConfig:

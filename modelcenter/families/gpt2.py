@@ -6,9 +6,9 @@ Its linear weights are kept as (in, out), q, k and v in one matrix: the stored o
 from __future__ import annotations
 
 from modelcenter.families.configuration import Configuration
-from modelcenter.families.family import Family, Header, has_language_head
+from modelcenter.families.family import Family, Header, has_language_head, tied_names
 from modelcenter.models.config import Attention, Block, Decoder, FeedForward, LanguageHead, Learned, Norm
-from modelcenter.weights.rules import WeightMap, each, qkv_sections, within
+from modelcenter.weights.rules import RulesLike, WeightMap, each, qkv_sections, src, within
 
 
 def config(hf: Configuration, header: Header) -> Decoder:
@@ -55,8 +55,8 @@ def config(hf: Configuration, header: Header) -> Decoder:
 
 
 def huggingface(c: Decoder) -> WeightMap:
-    rules = {
-        "embedding.weight": "transformer.wte.weight",
+    rules: RulesLike = {
+        "embedding.weight": src("transformer.wte.weight", *tied_names(c.head, "lm_head.weight")),
         "position_embedding.weight": "transformer.wpe.weight",
         **each(
             c.num_layers,
@@ -83,4 +83,10 @@ def huggingface(c: Decoder) -> WeightMap:
     )
 
 
-FAMILY = Family(name="gpt2", model_types=("gpt2",), config=config, dialects={"huggingface": huggingface})
+FAMILY = Family(
+    name="gpt2",
+    model_types=("gpt2",),
+    classes=("GPT2Model", "GPT2LMHeadModel"),
+    config=config,
+    dialects={"huggingface": huggingface},
+)

@@ -6,9 +6,9 @@ q, k and v lie in one matrix, head by head: each head's q, then its k, then its 
 from __future__ import annotations
 
 from modelcenter.families.configuration import Configuration
-from modelcenter.families.family import Family, Header, has_language_head
+from modelcenter.families.family import Family, Header, has_language_head, tied_names
 from modelcenter.models.config import Attention, Block, Decoder, FeedForward, LanguageHead, Norm
-from modelcenter.weights.rules import WeightMap, each, qkv_groups, src, within
+from modelcenter.weights.rules import RulesLike, WeightMap, each, qkv_groups, src, within
 
 
 def config(hf: Configuration, header: Header) -> Decoder:
@@ -49,8 +49,8 @@ def config(hf: Configuration, header: Header) -> Decoder:
 
 
 def huggingface(c: Decoder) -> WeightMap:
-    rules = {
-        "embedding.weight": "gpt_neox.embed_in.weight",
+    rules: RulesLike = {
+        "embedding.weight": src("gpt_neox.embed_in.weight", *tied_names(c.head, "embed_out.weight")),
         **each(
             c.num_layers,
             "blocks.{i}.",
@@ -81,5 +81,9 @@ def huggingface(c: Decoder) -> WeightMap:
 
 
 FAMILY = Family(
-    name="gpt_neox", model_types=("gpt_neox",), config=config, dialects={"huggingface": huggingface}
+    name="gpt_neox",
+    model_types=("gpt_neox",),
+    classes=("GPTNeoXModel", "GPTNeoXForCausalLM"),
+    config=config,
+    dialects={"huggingface": huggingface},
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from modelcenter.families.configuration import Configuration
-from modelcenter.families.family import Family, Header, has_language_head
+from modelcenter.families.family import Family, Header, has_language_head, tied_names
 from modelcenter.models.config import Attention, Block, Decoder, FeedForward, LanguageHead, Norm
-from modelcenter.weights.rules import WeightMap, each, gate_up_separate, qkv_separate, within
+from modelcenter.weights.rules import RulesLike, WeightMap, each, gate_up_separate, qkv_separate, src, within
 
 
 def config(hf: Configuration, header: Header) -> Decoder:
@@ -45,8 +45,8 @@ def config(hf: Configuration, header: Header) -> Decoder:
 
 def huggingface(c: Decoder) -> WeightMap:
     attention, feedforward = c.blocks[0].attention, c.blocks[0].feedforward
-    rules = {
-        "embedding.weight": "model.embed_tokens.weight",
+    rules: RulesLike = {
+        "embedding.weight": src("model.embed_tokens.weight", *tied_names(c.head, "lm_head.weight")),
         **each(
             c.num_layers,
             "blocks.{i}.",
@@ -75,4 +75,10 @@ def huggingface(c: Decoder) -> WeightMap:
     )
 
 
-FAMILY = Family(name="llama", model_types=("llama",), config=config, dialects={"huggingface": huggingface})
+FAMILY = Family(
+    name="llama",
+    model_types=("llama",),
+    classes=("LlamaModel", "LlamaForCausalLM"),
+    config=config,
+    dialects={"huggingface": huggingface},
+)

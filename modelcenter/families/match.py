@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from modelcenter.errors import ConfigurationInvalid, UnknownArchitecture
+from modelcenter.errors import UnknownArchitecture
 from modelcenter.families.configuration import Configuration
 from modelcenter.families.family import Family, Header, in_layout, untied, with_head
 from modelcenter.families.table import FAMILIES
@@ -15,6 +15,9 @@ from modelcenter.models.config import ModelConfig, check_size
 from modelcenter.weights.plan import Audit, audit
 from modelcenter.weights.relations import sources
 from modelcenter.weights.rules import WeightMap
+
+# What weights are stored as; integers are codes, which mean nothing without their scales.
+FLOATING = frozenset(("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"))
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,17 @@ class Match:
 
     def audit(self, header: Header) -> Audit:
         """The whole model held against the header."""
-        return audit(self.weights(self.config, header), header)
+        return audit(self.weights(self.config, header), header, dtypes=FLOATING)
+
+    def unknown_class(self, audit: Audit) -> UnknownArchitecture | None:
+        """The error that this class is not known, where that explains why the tensors are others."""
+        named = self.configuration.architecture
+        if audit.ok or not named or named in self.family.classes:
+            return None
+        return UnknownArchitecture(
+            f"config.json names the class {named}, which the family {self.family.name} does not know: "
+            f"it knows {', '.join(self.family.classes)}. {audit.problems()}."
+        )
 
     def head_sources(self, header: Header) -> tuple[str, ...]:
         """The tensors that a head of its own would read where the model's is tied."""
@@ -70,7 +83,7 @@ def match(values: Mapping[str, Any], header: Header) -> Match:
             f"Known are: {', '.join(sorted(FAMILIES))}."
         )
     if "quantization_config" in configuration:
-        raise ConfigurationInvalid("has a quantization_config: quantised checkpoints are not read")
+        raise UnknownArchitecture("config.json has a quantization_config: quantised files are not read.")
     found = family(FAMILIES[model_type])
     config = found.config(configuration, header)
     check_size(config)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from modelcenter.families.configuration import Configuration
-from modelcenter.families.family import Family, Header, has_language_head
+from modelcenter.families.family import Family, Header, has_language_head, tied_names
 from modelcenter.models.config import Attention, Block, Decoder, Experts, LanguageHead, Norm
-from modelcenter.weights.rules import RulesLike, WeightMap, each, experts, paired, qkv_separate, within
+from modelcenter.weights.rules import RulesLike, WeightMap, each, experts, paired, qkv_separate, src, within
 
 
 def config(hf: Configuration, header: Header) -> Decoder:
@@ -61,8 +61,8 @@ def expert_rules(e: Experts) -> RulesLike:
 def huggingface(c: Decoder) -> WeightMap:
     attention, feedforward = c.blocks[0].attention, c.blocks[0].feedforward
     assert isinstance(feedforward, Experts)
-    rules = {
-        "embedding.weight": "model.embed_tokens.weight",
+    rules: RulesLike = {
+        "embedding.weight": src("model.embed_tokens.weight", *tied_names(c.head, "lm_head.weight")),
         **each(
             c.num_layers,
             "blocks.{i}.",
@@ -92,5 +92,9 @@ def huggingface(c: Decoder) -> WeightMap:
 
 
 FAMILY = Family(
-    name="mixtral", model_types=("mixtral",), config=config, dialects={"huggingface": huggingface}
+    name="mixtral",
+    model_types=("mixtral",),
+    classes=("MixtralModel", "MixtralForCausalLM"),
+    config=config,
+    dialects={"huggingface": huggingface},
 )

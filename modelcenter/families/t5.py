@@ -24,6 +24,7 @@ from modelcenter.weights.rules import (
     gate_up_separate,
     kv_separate,
     qkv_separate,
+    src,
     within,
 )
 
@@ -133,21 +134,29 @@ def side_rules(name: str, side: Side) -> RulesLike:
     }
 
 
+COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+
+
 def huggingface(c: EncoderDecoder) -> WeightMap:
     return WeightMap.of(
         c.parameters(),
         {
-            "embedding.weight": "shared.weight",
+            # Files that keep one name of tied tensors keep any of them.
+            "embedding.weight": src("shared.weight", *COPIES),
             **side_rules("encoder", c.encoder),
             **side_rules("decoder", c.decoder),
             "head.weight": "lm_head.weight",
         },
-        copies={
-            "encoder.embed_tokens.weight": "shared.weight",
-            "decoder.embed_tokens.weight": "shared.weight",
-            "lm_head.weight": "shared.weight",
-        },
+        copies=dict.fromkeys((*COPIES, "lm_head.weight"), "shared.weight"),
+        # The first T5 files hold a bias that its cross-attention never had.
+        derived=("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",),
     )
 
 
-FAMILY = Family(name="t5", model_types=("t5",), config=config, dialects={"huggingface": huggingface})
+FAMILY = Family(
+    name="t5",
+    model_types=("t5",),
+    classes=("T5Model", "T5ForConditionalGeneration", "T5WithLMHeadModel"),
+    config=config,
+    dialects={"huggingface": huggingface},
+)

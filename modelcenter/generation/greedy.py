@@ -40,6 +40,12 @@ def generate(
         raise Invalid("do_sample=True asks for sampling; generate decodes greedily: leave it out.")
     if max_new_tokens < 0:
         raise Invalid(f"max_new_tokens is {max_new_tokens}; expected none or more.")
+    if input_ids.dim() != 2 or not input_ids.shape[1]:
+        raise Invalid(f"input_ids is {tuple(input_ids.shape)}; expected (batch, length), one token at least.")
+    if attention_mask is not None and attention_mask.shape != input_ids.shape:
+        raise Invalid(
+            f"attention_mask is {tuple(attention_mask.shape)}; expected {tuple(input_ids.shape)}, as input_ids."
+        )
     ends = end_tokens(model, eos_token_id)
     pad = padding_token(model, ends)
     if isinstance(model, Decoder) and model.head is not None:
@@ -56,9 +62,15 @@ def end_tokens(model: Model, asked: int | Iterable[int] | None) -> tuple[int, ..
     if asked is None:
         return ()
     if asked is OWN:
-        own = model.source.generation.get("eos_token_id") if model.source else None
-        asked = model.config.eos_token_ids if own is None else own
+        own = token_ids(model.source.generation.get("eos_token_id")) if model.source else ()
+        return own or model.config.eos_token_ids
     return (asked,) if isinstance(asked, int) else tuple(asked)
+
+
+def token_ids(value: object) -> tuple[int, ...]:
+    """The token ids that an untrusted file names: one, several, or none where it names no numbers."""
+    values = value if isinstance(value, list) else [value]
+    return tuple(v for v in values if isinstance(v, int) and not isinstance(v, bool))
 
 
 def padding_token(model: Model, ends: tuple[int, ...]) -> int:
@@ -107,6 +119,8 @@ def _decode(
     pad: int,
 ) -> Tensor:
     batch, length = input_ids.shape
+    if attention_mask is not None and not bool(attention_mask[:, -1].all()):
+        raise Invalid("attention_mask ends in padding: prompts of different lengths are padded on the left.")
     learned = model.config.positions
     if learned is not None and length + room > learned.num_positions:
         raise Invalid(

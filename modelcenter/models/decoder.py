@@ -48,6 +48,8 @@ class Decoder(Model):
         many tokens, 0: all.
         """
         past, length = cache.length if cache else 0, input_ids.shape[1]
+        if self.config.positions is not None:
+            self.check_positions(past + length, self.config.positions.num_positions)
         if position_ids is None:
             position_ids = torch.arange(past, past + length, device=input_ids.device)[None]
         hidden = self.embedding(input_ids)

@@ -43,6 +43,7 @@ class Encoder(Model):
         position_ids: Tensor | None = None,
     ) -> ModelOutput:
         """input_ids (batch, length); attention_mask (batch, length), 1 for tokens and 0 for padding."""
+        self.check_positions(input_ids.shape[1], self.config.positions.num_positions)
         if position_ids is None:
             position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
         types = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from modelcenter.errors import Invalid
 from modelcenter.models.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -29,6 +30,14 @@ class Model(nn.Module):
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.parameters()).device
+
+    @staticmethod
+    def check_positions(length: int, positions: int) -> None:
+        """Raise Invalid for more tokens than there are learned positions."""
+        if length > positions:
+            raise Invalid(
+                f"{length} tokens are more than the model's {positions} positions: shorten the text."
+            )
 
     @property
     def dtype(self) -> torch.dtype:

@@ -121,6 +121,7 @@ def equal_bits(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors have the same shape, dtype and bits (a NaN equals itself)."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
-    return a.data_ptr() == b.data_ptr() or torch.equal(
+    same_place = a.data_ptr() == b.data_ptr() and a.stride() == b.stride()
+    return same_place or torch.equal(
         a.contiguous().flatten().view(torch.uint8), b.contiguous().flatten().view(torch.uint8)
     )

@@ -7,7 +7,7 @@ copies that make the wanted parameters, in the order of the files. Knows headers
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import prod
@@ -70,6 +70,18 @@ class Unexpected:
 
 
 @dataclass(frozen=True)
+class Mistyped:
+    """A tensor whose values are codes or flags where weights are expected."""
+
+    name: str
+    dtype: str
+    file: str
+
+    def __str__(self) -> str:
+        return f"{self.name} holds {self.dtype} in {self.file}; expected floating values"
+
+
+@dataclass(frozen=True)
 class Audit:
     """Every tensor of a checkpoint and every parameter of ours, accounted for.
 
@@ -82,6 +94,7 @@ class Audit:
     missing: tuple[Missing, ...] = ()
     unexpected: tuple[Unexpected, ...] = ()
     misshapen: tuple[Misshapen, ...] = ()
+    mistyped: tuple[Mistyped, ...] = ()
     unread: tuple[tuple[str, float], ...] = ()
     repeated: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
@@ -92,7 +105,8 @@ class Audit:
     @property
     def ok(self) -> bool:
         """Whether the checkpoint maps onto the model with every tensor accounted for."""
-        return not (self.missing or self.unexpected or self.misshapen or self.unread or self.repeated)
+        problems = (self.missing, self.unexpected, self.misshapen, self.mistyped, self.unread, self.repeated)
+        return not any(problems)
 
     def problems(self) -> str:
         """The sentence that names what is wrong, empty where nothing is."""
@@ -103,6 +117,8 @@ class Audit:
             parts.append(f"unexpected: {listed(self.unexpected)}")
         if self.misshapen:
             parts.append(f"misshapen: {listed(self.misshapen)}")
+        if self.mistyped:
+            parts.append(f"mistyped: {listed(self.mistyped)}")
         if self.unread:
             parts.append(f"read in part: {listed(f'{n} ({share:.0%} left)' for n, share in self.unread)}")
         if self.repeated:
@@ -119,11 +135,17 @@ class Audit:
             )
 
 
-def audit(weights: WeightMap, header: Mapping[str, Tensor], spare: WeightMap | None = None) -> Audit:
+def audit(
+    weights: WeightMap,
+    header: Mapping[str, Tensor],
+    spare: WeightMap | None = None,
+    dtypes: Collection[str] | None = None,
+) -> Audit:
     """Hold a bound map against a header.
 
-    spare: the map of the whole model where `weights` leaves heads out; what only it reads is `unused`.
-    A parameter of ours without a rule is a mistake in a family's file and fails an assertion.
+    dtypes: those that weights may have; None: any. spare: the map of the whole model where `weights` leaves
+    heads out; what only it reads is `unused`. A parameter of ours without a rule is a mistake in a family's
+    file and fails an assertion.
     """
     missing: list[Missing] = []
     misshapen: dict[str, Misshapen] = {}
@@ -158,6 +180,11 @@ def audit(weights: WeightMap, header: Mapping[str, Tensor], spare: WeightMap | N
             if name not in set(derived)
         ),
         misshapen=tuple(misshapen.values()),
+        mistyped=tuple(
+            Mistyped(name, header[name].dtype, header[name].file)
+            for name in read
+            if dtypes is not None and name in header and header[name].dtype not in dtypes
+        ),
         unread=tuple(
             (name, 1 - count / prod(header[name].shape))
             for name, count in known.items()

@@ -69,7 +69,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Concat:
-    """Its parts one after the other along `dim`; one part may leave its length open and takes the rest."""
+    """Its parts one after the other along `dim`; one part may leave its length open and takes the rest.
+
+    length: as in Source, where this stands in another Concat.
+    """
 
     parts: tuple[Relation, ...]
     dim: int = 0
@@ -77,10 +80,11 @@ class Concat:
 
     def inward(self, shape: Shape, want: Want) -> Inward:
         dim = self.dim % len(shape)
-        rest = shape[dim] - sum(part.length or 0 for part in self.parts)
+        lengths = [extent(part, dim, len(shape)) for part in self.parts]
+        rest = shape[dim] - sum(length or 0 for length in lengths)
         start = 0
-        for part in self.parts:
-            length = rest if part.length is None else part.length
+        for part, known in zip(self.parts, lengths, strict=True):
+            length = rest if known is None else known
             here = inside(want[dim], start, start + length)
             if len(here):
 
@@ -103,10 +107,6 @@ class Take:
     order: NDArray[np.int64]
     of: int
     dim: int = 0
-
-    @property
-    def length(self) -> int:
-        return len(self.order)
 
     def inward(self, shape: Shape, want: Want) -> Inward:
         dim = self.dim % len(shape)
@@ -136,6 +136,14 @@ class Stack:
             yield self.parts[int(number)], shape[1:], want[1:], outward
 
 
+def extent(relation: Relation, dim: int, ndim: int) -> int | None:
+    """How many elements `relation`, of `ndim` dimensions, has along `dim`; None where it does not say."""
+    if isinstance(relation, Take):
+        same = relation.dim % ndim == dim
+        return len(relation.order) if same else extent(relation.inner, dim, ndim)
+    return relation.length
+
+
 def pieces(relation: Relation, shape: Shape, want: Want) -> Iterator[Piece]:
     """The gathers that make `relation[want]`; their `dst` counts within `want`."""
     if isinstance(relation, Source):
@@ -153,6 +161,18 @@ def sources(relation: Relation, shape: Shape) -> Iterator[tuple[Source, Shape]]:
         return
     for child, inner_shape, *_ in relation.inward(shape, whole(shape)):
         yield from sources(child, inner_shape)
+
+
+def names(relation: Relation) -> Iterator[str]:
+    """Every name, alternatives too, of the checkpoint tensors that `relation` reads."""
+    match relation:
+        case Source():
+            yield from relation.names
+        case Take():
+            yield from names(relation.inner)
+        case _:
+            for part in relation.parts:
+                yield from names(part)
 
 
 def renamed(relation: Relation, rename: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Relation:

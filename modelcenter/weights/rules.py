@@ -14,7 +14,17 @@ from typing import Protocol
 import numpy as np
 
 from modelcenter.weights.indices import Shape, Want, whole
-from modelcenter.weights.relations import Concat, Piece, Relation, Source, Stack, Take, pieces, renamed
+from modelcenter.weights.relations import (
+    Concat,
+    Piece,
+    Relation,
+    Source,
+    Stack,
+    Take,
+    names,
+    pieces,
+    renamed,
+)
 
 Rules = dict[str, Relation]
 RulesLike = Mapping[str, "Relation | str"]
@@ -32,10 +42,7 @@ def src(*names: str, length: int | None = None) -> Source:
 
 def concat(*parts: Relation | str, dim: int = 0) -> Concat:
     """The parts one after the other along `dim`; all but one say their length."""
-    related = tuple(map(relation, parts))
-    lengths = [part.length for part in related]
-    total = None if None in lengths else sum(n for n in lengths if n is not None)
-    return Concat(related, dim, total)
+    return Concat(tuple(map(relation, parts)), dim)
 
 
 def take(rule: Relation | str, order: Collection[int], of: int, dim: int = 0) -> Take:
@@ -223,7 +230,7 @@ class WeightMap:
         tell.
         """
         prefix = self.optional_prefix
-        absent = bool(prefix) and not any(name.startswith(prefix) for name in header)
+        absent = bool(prefix) and self._found(header, "") > self._found(header, prefix)
 
         def local(name: str) -> str:
             return name.removeprefix(prefix) if absent else name
@@ -238,6 +245,12 @@ class WeightMap:
             copies={local(copy): local(original) for copy, original in self.copies.items()},
             derived=tuple(map(local, self.derived)),
         )
+
+    def _found(self, header: Collection[str], prefix: str) -> int:
+        """How many sources with the optional prefix are there when it is spelled `prefix`."""
+        own = self.optional_prefix
+        spelled = {name for rule in self.rules.values() for name in names(rule) if name.startswith(own)}
+        return sum(prefix + name.removeprefix(own) in header for name in spelled)
 
     def pieces(self, name: str, want: Want | None = None) -> Iterator[Piece]:
         """The gathers that make our parameter `name`, or the part of it that is wanted."""

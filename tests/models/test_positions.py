@@ -74,7 +74,7 @@ def test_tables_are_computed_exactly_and_rounded_once(dtype: torch.dtype):
 
 def test_rotation_turns_halves_and_leaves_the_rest():
     parameters = {"rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": 0.5}
-    rotary = Configuration({"rope_parameters": parameters}).rotary(8, theta=1.0)
+    rotary = Configuration({"rope_parameters": parameters}).rotary(8, theta=1.0, old=("base", "share"))
     assert rotary.dim == 4
     x = torch.randn(1, 2, 3, 8, generator=torch.Generator().manual_seed(0))
     turned = rotate(x, rotary_table(rotary, torch.arange(3)[None], torch.float32))

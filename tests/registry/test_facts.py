@@ -111,9 +111,10 @@ def test_every_commit_has_its_verdict_and_main_its_facts(hub, alice, folder):
             )
         }
     assert status[first.oid] == "complete"
-    assert status[trial.oid] == status[broken.oid] == "unknown_architecture"
+    assert status[trial.oid] == "unknown_architecture"
+    assert status[broken.oid] == "invalid_configuration"
     model = model_of(hub)
-    assert (model.commit_oid, model.verdict) == (broken.oid, "unknown_architecture")
+    assert (model.commit_oid, model.verdict) == (broken.oid, "invalid_configuration")
 
 
 def test_a_job_that_comes_late_or_twice_changes_nothing(hub, alice, folder):
@@ -211,7 +212,13 @@ def test_whatever_a_repository_holds_is_judged(hub, alice, case):
     commit(hub, alice, "alice/law", {**HOSTILE[case], "extra.txt": case.encode()})
     work(hub)
     model = model_of(hub)
-    assert model.verdict in ("incomplete", "unknown_architecture", "no_checkpoint", "damaged")
+    assert model.verdict in (
+        "incomplete",
+        "invalid_configuration",
+        "unknown_architecture",
+        "no_checkpoint",
+        "damaged",
+    )
     with hub.database.session() as session:
         row = session.get_one(Verification, (model.repository_id, model.commit_oid))
         assert row.status == model.verdict
@@ -239,4 +246,9 @@ def test_no_configuration_stops_the_judge(value, model_type):
     config = {"model_type": model_type, **dict.fromkeys(keys, value)}
     header = safetensors({"a.weight": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, b"\0" * 4)
     files = MemoryFiles({"config.json": json.dumps(config).encode(), "model.safetensors": header})
-    assert verify.judge(files).status in ("incomplete", "unknown_architecture", "damaged")
+    assert verify.judge(files).status in (
+        "incomplete",
+        "invalid_configuration",
+        "unknown_architecture",
+        "damaged",
+    )
