@@ -47,13 +47,13 @@ def flag(name: str, default: bool = False, *, of: MultiDict[str, str] | None = N
     return lowered in TRUE
 
 
-def number(name: str, default: int, most: int) -> int:
-    """A number from 1 to `most` of the query string."""
+def number(name: str, default: int, most: int, *, least: int = 1) -> int:
+    """A number from `least` to `most` of the query string."""
     value = request.args.get(name)
     if value is None:
         return default
-    if not value.isdecimal() or not 1 <= int(value[:18]) <= most:
-        raise Invalid(f"{name} is {value!r:.100}; expected a number from 1 to {most}.")
+    if not value.isdecimal() or not least <= int(value[:18]) <= most:
+        raise Invalid(f"{name} is {value!r:.100}; expected a number from {least} to {most}.")
     return int(value)
 
 

@@ -15,7 +15,8 @@ from hub_web.api.errors import api_blueprint
 from modelcenter.errors import Invalid
 from modelcenter.registry import describing, repositories, search
 from modelcenter.registry.repositories import Entry
-from modelcenter.registry.tables import Model, Repository
+from modelcenter.registry.tables import Model, Repository, Verification
+from modelcenter.verification import Verdict
 
 PAGE = 100  # models, unless more are asked for
 MOST = 1000
@@ -38,7 +39,10 @@ def listed() -> Response:
     """The models that the caller may see and that fit, a page at a time."""
     names = wanted_properties()
     most = MOST_WITH_FILES if "siblings" in names else MOST
-    query = asked(min(number("limit", PAGE, 10**9), most))
+    limit = number("limit", PAGE, 10**9, least=0)
+    if limit == 0:
+        return paging.page([], None)
+    query = asked(min(limit, most))
     # No model here is served by others, so none fits a filter by who serves it.
     if any(request.args.get(name) for name in ("inference", "inference_provider", "apps")):
         return paging.page([], None)
@@ -139,8 +143,9 @@ def info(owner: str, name: str, revision: str | None = None) -> dict[str, Any]:
         sha = commit.oid
         tree = repositories.tree(session, repository, commit, recursive=True)
         files = [entry for entry in tree if entry.kind == "file"]
-        if revision is None and facts is not None:
-            facts = describing.current_facts(hub, repository, facts, commit, files)
+        judged = session.get(Verification, (repository.id, sha))
+        verdict = Verdict.from_json(judged.report) if judged else None
+        facts = describing.current_facts(hub, repository, facts, commit, files, verdict)
     found = shapes.model(repository, facts, sha)
     found["siblings"] = [shapes.sibling(entry, blobs=flag("blobs")) for entry in files]
     found["usedStorage"] = sum(entry.size for entry in files)
@@ -149,4 +154,6 @@ def info(owner: str, name: str, revision: str | None = None) -> dict[str, Any]:
     if flag("securityStatus"):
         found["securityRepoStatus"] = {"scansDone": False, "filesWithIssues": []}
     found["modelcenter"] = shapes.facts(repository, facts)
+    if sha is not None:
+        found["modelcenter"].setdefault("verdict", "pending")
     return found

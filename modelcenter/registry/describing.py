@@ -14,17 +14,23 @@ from modelcenter.registry.handlers import CARD, CONFIGURATION
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.revisions import HEADS
 from modelcenter.registry.tables import Commit, Model, Ref, Repository
-from modelcenter.verification import MOST_CONFIG_BYTES
+from modelcenter.verification import MOST_CONFIG_BYTES, Verdict
 
 
 def current_facts(
-    hub: Hub, repository: Repository, facts: Model, commit: Commit, files: Collection[Entry]
+    hub: Hub,
+    repository: Repository,
+    facts: Model | None,
+    commit: Commit,
+    files: Collection[Entry],
+    verdict: Verdict | None = None,
 ) -> Model:
-    """The facts of `commit`: the row, where it is of this commit, else what card and configuration say.
+    """The facts of `commit`: the row, where it is of this commit, else what card, configuration and verdict say.
 
-    What needs the headers of files (parameters, the verdict) comes with the job. The result is in no session.
+    verdict: of `commit`; what needs the headers of files (parameters) is unknown without it. The result is
+    in no session, except for the row.
     """
-    if facts.commit_oid == commit.oid:
+    if facts is not None and facts.commit_oid == commit.oid:
         return facts
     entries = {entry.path: entry for entry in files}
     card = _content(hub, entries[CARD], MAX_TEXT) if CARD in entries else b""
@@ -35,9 +41,10 @@ def current_facts(
         files=[entry.path for entry in files],
         size_bytes=sum(entry.size for entry in files),
         commit=commit.oid,
+        verdict=verdict,
     )
     fresh = Model(repository_id=repository.id)
-    describe(repository, fresh, found, read_card(facts.card_text) if facts.card_text else None)
+    describe(repository, fresh, found, read_card(facts.card_text) if facts and facts.card_text else None)
     return fresh
 
 
