@@ -12,8 +12,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, cast
 
 from flask import Flask, current_app, g, request
+from werkzeug.exceptions import NotFound
 
 from hub_web.ledger import ledger
+from modelcenter.errors import Invalid
 from modelcenter.registry import accounts
 from modelcenter.registry.access import ANONYMOUS, Actor
 
@@ -34,10 +36,11 @@ def install(app: Flask) -> None:
 
 
 def enter() -> None:
-    """Open the request's session and find out who asks. Raises InvalidToken."""
+    """Open the request's session and find out who asks. Raises InvalidToken, NotFound, Invalid."""
     g.exit = ExitStack()
     g.session = g.exit.enter_context(hub().database.session())
     g.actor = ANONYMOUS
+    refuse_nul()
     if request.endpoint is None or request.endpoint.rpartition(".")[2] in ("static", "health"):
         return
     plain = presented_token()
@@ -48,6 +51,19 @@ def enter() -> None:
         g.session.close()
 
 
+def refuse_nul() -> None:
+    """Raises where the address has a NUL: nothing here has one in its name, and PostgreSQL takes none.
+
+    Pages leave such values out, as all that they do not know.
+    """
+    if "\0" in request.path:
+        raise NotFound
+    if (request.blueprint or "").startswith("api_") and any(
+        "\0" in value for _, value in request.args.items(multi=True)
+    ):
+        raise Invalid("The query has a NUL character, which nothing here contains.")
+
+
 def leave(error: BaseException | None = None) -> None:
     """Close the request's session."""
     stack = g.pop("exit", None)
@@ -56,10 +72,17 @@ def leave(error: BaseException | None = None) -> None:
 
 
 def name_request(response: Response) -> Response:
-    """Send back the id that the client gave the request, else a new one."""
-    given = request.headers.get("X-Request-Id") or request.headers.get("X-Amzn-Trace-Id") or ""
-    response.headers["X-Request-Id"] = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    """Send back the request's id: the one that the client gave it, else a new one."""
+    response.headers["X-Request-Id"] = request_id()
     return response
+
+
+def request_id() -> str:
+    """The request's id: the one that its answer carries."""
+    if "request_id" not in g:
+        given = request.headers.get("X-Request-Id") or request.headers.get("X-Amzn-Trace-Id") or ""
+        g.request_id = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    return cast("str", g.request_id)
 
 
 def presented_token() -> str | None:

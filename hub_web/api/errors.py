@@ -7,6 +7,7 @@ protocol's, not ours: do not rename them.
 from __future__ import annotations
 
 import logging
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 logger = logging.getLogger(__name__)
+
+UNSAID_IN_HEADERS = re.compile(r"[^\x20-\x7e]")  # servers refuse to send some of these
 
 STATUS: Mapping[str, HTTPStatus] = {
     "not-found": HTTPStatus.NOT_FOUND,
@@ -98,8 +101,9 @@ def refusal(status: HTTPStatus, message: str, code: str | None = None) -> Respon
     """A JSON error with its headers."""
     response = jsonify(error=message)
     response.status_code = status
-    # Headers are ASCII on one line; the body keeps the whole sentence.
-    response.headers["X-Error-Message"] = " ".join(message.split()).encode("ascii", "replace").decode()
+    # Headers are ASCII on one line, and clients add the full stop; the body keeps the whole sentence.
+    line = UNSAID_IN_HEADERS.sub("?", " ".join(message.split()))
+    response.headers["X-Error-Message"] = line.rstrip(".")
     if code:
         response.headers["X-Error-Code"] = code
     if status == HTTPStatus.UNAUTHORIZED:

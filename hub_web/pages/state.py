@@ -44,7 +44,7 @@ class State:
         """The state in a query string; what it does not know it leaves out."""
         found: dict[str, list[str]] = {}
         for name, value in arguments.items(multi=True):
-            value = value.strip()[:LONGEST]
+            value = value.replace("\0", "").strip()[:LONGEST]
             values = found.setdefault(ALIASES.get(name, name), [])
             if value and value not in values and len(values) < MOST:
                 values.append(value)
