@@ -41,7 +41,20 @@ def chosen() -> str:
     for wish in (request.args.get(PARAMETER), request.cookies.get(COOKIE)):
         if wish in LANGUAGES:
             return wish
-    return request.accept_languages.best_match(list(LANGUAGES), default=DEFAULT) or DEFAULT
+    return preferred()
+
+
+def preferred() -> str:
+    """The first of the browser's languages that we speak; the default one where any will do."""
+    accepted = [(tag.partition("-")[0].lower(), quality) for tag, quality in request.accept_languages]
+    refused = {code for code, quality in accepted if not quality}
+    spoken = [code for code in (DEFAULT, *LANGUAGES) if code not in refused]
+    for code, _ in accepted:
+        if code in spoken:
+            return code
+        if code == "*" and spoken and "*" not in refused:
+            return spoken[0]
+    return DEFAULT
 
 
 def language() -> str:

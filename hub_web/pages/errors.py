@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from flask import make_response, render_template, request, url_for
 from werkzeug.exceptions import HTTPException, InternalServerError
 
+from hub_web import context
 from hub_web.api import errors as api_errors
 from hub_web.i18n import gettext
 from hub_web.pages import frame
@@ -152,7 +153,7 @@ def page(status: HTTPStatus, title: str, sentence: str, *links: Link) -> Respons
         title=title,
         sentence=sentence,
         links=(*links, Link(gettext("All models"), url_for("pages.models"))),
-        request_id=request.headers.get("X-Request-Id") if status >= 500 else None,
+        request_id=context.request_id() if status >= 500 else None,
     )
     response = make_response(render_template("error.html", view=view, page=frame.make(indexed=False)), status)
     response.headers["Cache-Control"] = "no-store"

@@ -205,3 +205,31 @@ def test_lines_are_those_of_the_file():
     assert list(source.lines("<b>\n", "a.txt")) == ["&lt;b&gt;"]
     assert source.text_of(b"\xff\xfe\x00") is None
     assert source.lines("\n" * 9000, "a.txt") == ()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "tag"),
+    [
+        ("*", "en"),
+        ("zh;q=0.5, *", "zh-CN"),
+        ("en;q=0, *", "zh-CN"),
+        ("fr, zh;q=0.8", "zh-CN"),
+        ("zh,en", "zh-CN"),
+        ("en,zh", "en"),
+        ("zh-Hant-TW, en;q=0.9", "zh-CN"),
+        ("fr", "en"),
+        ("", "en"),
+    ],
+)
+def test_the_language_is_the_browsers_first_that_we_speak(client, accepted, tag):
+    text = client.get("/models", headers={"Accept-Language": accepted}).text
+    assert f'<html lang="{tag}">' in text
+
+
+def test_a_failure_shows_the_id_that_the_log_and_the_answer_have(app, monkeypatch):
+    def fail(*_) -> None:
+        abort(500)
+
+    monkeypatch.setitem(app.view_functions, "pages.models", fail)
+    answer = app.test_client().get("/models")
+    assert answer.headers["X-Request-Id"] in answer.text
