@@ -317,8 +317,8 @@ class InvalidToken(NotAuthenticated):
 
     code = "invalid-token"
 
-    def __init__(self) -> None:
-        super().__init__("Invalid credentials in Authorization header")
+    def __init__(self, sentence: str = "Invalid credentials in Authorization header") -> None:
+        super().__init__(sentence)
 
 
 class AlreadyExists(ModelCenterError):

@@ -13,6 +13,7 @@ from modelcenter.errors import (
     HubRefused,
     HubUnreachable,
     Invalid,
+    InvalidToken,
     ModelCenterError,
     NotAuthenticated,
     NotFound,
@@ -95,10 +96,10 @@ def refusal(error: HfHubHTTPError, endpoint: str) -> ModelCenterError:
     """The hub's own sentence, with what to do where that is known."""
     status, said = error.response.status_code, sentence(error).rstrip(".")
     if status == 401:
-        return NotAuthenticated(
-            f"{endpoint} does not know this token: {said}. "
-            f"Log in with `modelcenter login --endpoint {endpoint}`."
-        )
+        advice = f"Log in with `modelcenter login --endpoint {endpoint}`."
+        if "Authorization" not in error.response.request.headers:
+            return NotAuthenticated(f"{endpoint} was asked without a token: {said}. {advice}")
+        return InvalidToken(f"{endpoint} does not know this token: {said}. {advice}")
     if status == 403:
         return AccessDenied(f"{endpoint} refused: {said}.")
     return HubRefused(endpoint, status, said)

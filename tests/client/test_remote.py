@@ -7,6 +7,7 @@ from modelcenter.client import Hub, remote_files
 from modelcenter.errors import (
     EntryNotFound,
     HubUnreachable,
+    InvalidToken,
     NotAuthenticated,
     RepositoryNotFound,
     RevisionNotFound,
@@ -67,3 +68,13 @@ def test_what_is_not_there_is_named(uploaded, at_hub):
 def test_a_hub_that_does_not_answer_is_named():
     with pytest.raises(HubUnreachable, match=r"http://127\.0\.0\.1:9 does not answer"):
         remote_files("alice/bert", endpoint="http://127.0.0.1:9").names()
+
+
+def test_who_sends_no_token_is_not_told_that_it_is_unknown(at_hub, monkeypatch, unique, tiny_bert):
+    monkeypatch.delenv("MODELCENTER_TOKEN", raising=False)
+    with pytest.raises(NotAuthenticated, match="without a token: Log in to") as caught:
+        Hub().upload(tiny_bert, f"alice/{unique}")
+    assert caught.value.code == "not-authenticated"
+    assert "does not know this token" not in str(caught.value)
+    with pytest.raises(InvalidToken, match="does not know this token"):
+        Hub(token="mc_unknown").upload(tiny_bert, f"alice/{unique}")
