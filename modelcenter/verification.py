@@ -95,6 +95,12 @@ class Verdict:
         """Whether `load` loads it."""
         return self.status == "complete"
 
+    @property
+    def has_shapes(self) -> bool:
+        """Whether missing, unexpected and misshapen tell all that `problem` says: names, shapes and files."""
+        shapes = [item.shape for item in self.missing] + [item.shape for item in self.unexpected]
+        return bool(shapes or self.misshapen) and all(shapes)
+
     def to_json(self) -> dict[str, Any]:
         """The report as JSON knows it; `from_json` gives the verdict back."""
         return asdict(self)

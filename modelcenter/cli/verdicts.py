@@ -14,6 +14,7 @@ ANSWERS = {
     "complete": ("✓ Loads with ModelCenter: every tensor is accounted for.", "bold green"),
     "incomplete": ("✗ Does not load: the tensors are not those that config.json implies.", "bold red"),
     "damaged": ("✗ Does not load: damaged.", "bold red"),
+    "invalid_configuration": ("✗ Does not load: config.json has values that do not serve.", "bold red"),
     "unknown_architecture": (
         "? Not known to ModelCenter: its architecture cannot be checked.",
         "bold yellow",
@@ -32,22 +33,19 @@ def report(verdict: Verdict) -> RenderableType:
     """The answer, and the tensors that it is about."""
     answer, style = ANSWERS[verdict.status]
     parts: list[RenderableType] = [Text(answer, style=style)]
-    if verdict.status in ("damaged", "unknown_architecture", "no_checkpoint"):
+    if verdict.problem and not verdict.has_shapes:
         parts.append(Text(verdict.problem))
     parts += [
-        *named("missing", verdict, (f"{each.name} {list(each.shape)}" for each in verdict.missing)),
+        *named("missing", verdict, map(str, verdict.missing)),
         *named(
             "unexpected",
             verdict,
-            (f"{each.name} {list(each.shape)} in {each.file}" for each in verdict.unexpected),
+            map(str, verdict.unexpected),
         ),
         *named(
             "misshapen",
             verdict,
-            (
-                f"{each.name} is {list(each.found)} in {each.file}, expected {list(each.expected)}"
-                for each in verdict.misshapen
-            ),
+            map(str, verdict.misshapen),
         ),
         *named("redundant", verdict, (f"{copy} repeats {of}" for copy, of in verdict.redundant.items())),
     ]

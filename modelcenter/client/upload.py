@@ -90,6 +90,11 @@ def upload(
 
     with told(api.endpoint, name, revision):
         api.create_repo(name, private=private or None, exist_ok=True)
+        if private and not api.model_info(name).private:
+            raise Invalid(
+                f"{name} is there already and public, so nothing was sent: private is for a repository that "
+                "the upload creates. Make it private first, or upload under another name."
+            )
         if revision != "main":
             api.create_branch(name, branch=revision, exist_ok=True)
         there = entries(api, name, revision, files)

@@ -41,7 +41,8 @@ def generate(
     if max_new_tokens < 0:
         raise Invalid(f"max_new_tokens is {max_new_tokens}; expected none or more.")
     if input_ids.dim() != 2 or not input_ids.shape[1]:
-        raise Invalid(f"input_ids is {tuple(input_ids.shape)}; expected (batch, length), one token at least.")
+        found = tuple(input_ids.shape)
+        raise Invalid(f"input_ids is {found}; expected (batch, length), one token at least.")
     if attention_mask is not None and attention_mask.shape != input_ids.shape:
         raise Invalid(
             f"attention_mask is {tuple(attention_mask.shape)}; expected {tuple(input_ids.shape)}, as input_ids."

@@ -18,15 +18,15 @@ RESERVED = frozenset(
 )
 
 
-def check_name(name: str, what: str = "name") -> str:
+def check_name(name: str, what: str = "a name") -> str:
     """`name`, if an account or a repository may be called so. Raises Invalid."""
     if not (_NAME.fullmatch(name) and len(name) <= MAX_NAME) or "--" in name or ".." in name:
         raise Invalid(
-            f"{name!r} cannot be a {what}: expected at most {MAX_NAME} ASCII letters, digits, '.', '_', '-', "
+            f"{name!r} cannot be {what}: expected at most {MAX_NAME} ASCII letters, digits, '.', '_', '-', "
             "beginning and ending with a letter or digit, without '--' and '..'."
         )
     if name.lower().endswith((".git", ".ipynb")):
-        raise Invalid(f"{name!r} cannot be a {what}: it must not end in '.git' or '.ipynb'.")
+        raise Invalid(f"{name!r} cannot be {what}: it must not end in '.git' or '.ipynb'.")
     return name
 
 
@@ -34,7 +34,7 @@ def check_account(name: str) -> str:
     """`name`, if a new account may be called so. Raises Invalid."""
     if name.lower() in RESERVED:
         raise Invalid(f"{name!r} cannot be an account's name: the hub uses it for its own pages.")
-    return check_name(name, "account's name")
+    return check_name(name, "an account's name")
 
 
 def split_id(repo_id: str) -> tuple[str, str]:
@@ -42,7 +42,7 @@ def split_id(repo_id: str) -> tuple[str, str]:
     namespace, slash, name = repo_id.partition("/")
     if not slash:
         raise Invalid(f"{repo_id!r} is no repository id: expected OWNER/NAME.")
-    return check_name(namespace, "repository's owner"), check_name(name, "repository's name")
+    return check_name(namespace, "a repository's owner"), check_name(name, "a repository's name")
 
 
 def key_of(repo_id: str) -> str:

@@ -66,7 +66,7 @@ class Unexpected:
     file: str
 
     def __str__(self) -> str:
-        return f"{self.name} {self.shape} in {self.file}"
+        return f"{self.name} {self.shape} in {self.file}" if self.shape else self.name
 
 
 @dataclass(frozen=True)

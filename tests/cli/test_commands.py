@@ -120,7 +120,7 @@ def test_verify_names_what_is_wrong_and_exits_with_1(tiny_bert):
     result = run("verify", tiny_bert)
     assert result.exit_code == 1
     assert "missing (1)" in result.stdout
-    assert "encoder.layer.1.output.dense.bias [16]" in result.stdout
+    assert "encoder.layer.1.output.dense.bias (16,)" in result.stdout
     verdict = json.loads(run("verify", tiny_bert, "--json").stdout)
     assert [each["name"] for each in verdict["missing"]] == ["encoder.layer.1.output.dense.bias"]
 
