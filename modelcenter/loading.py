@@ -102,8 +102,7 @@ def load(
     head: None for those that the checkpoint carries, "none" for the model alone, or one by name: `masked-lm`,
         `pooling`, `next-sentence`, `causal-lm`, `seq2seq-lm`.
     fuse: q, k and v in one matrix, gate and up in another: fastest, at the price of one copy. False: as
-    stored,
-        mapped from the file without a copy.
+        stored, mapped from the file without a copy.
     mesh: a DeviceMesh with a dimension named `tp`: each rank copies only its share, parameters are DTensors.
     endpoint, token: of the hub; else MODELCENTER_ENDPOINT, the saved login, HF_ENDPOINT.
     local_files_only: take what the cache holds, ask no hub.

@@ -34,10 +34,6 @@ class Tensors(Protocol):
         """The tensor of that name."""
         ...
 
-    def prefetch(self, name: str) -> None:
-        """Asks for its bytes ahead of their use."""
-        ...
-
     def close(self) -> None:
         """Lets go of the file."""
         ...
@@ -72,13 +68,6 @@ class SafetensorsTensors:
             )
             flat = bytes_.clone().view(dtype)
         return flat.view(shape)
-
-    def prefetch(self, name: str) -> None:
-        """Starts reading the tensor's pages."""
-        info = self.header.tensors[name]
-        first = info.start // mmap.PAGESIZE * mmap.PAGESIZE
-        if info.stop > info.start:
-            self._mapped().madvise(mmap.MADV_WILLNEED, first, info.stop - first)
 
     def close(self) -> None:
         """Lets go of the mapping, which ends with the last view of it."""
@@ -122,9 +111,6 @@ class PickledTensors:
                 f"{name} is {tensor.dtype} {tuple(tensor.shape)}, its header says {info.dtype} {info.shape}",
             )
         return tensor
-
-    def prefetch(self, name: str) -> None:
-        """Nothing: torch.load maps or reads by itself."""
 
     def close(self) -> None:
         """Forgets the tensors; those handed out live on."""

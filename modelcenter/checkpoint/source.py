@@ -87,10 +87,6 @@ class Checkpoint:
         """
         return self._parts[self.header.tensors[name].file].tensor(name)
 
-    def prefetch(self, name: str) -> None:
-        """Asks the system to have the tensor's bytes in memory soon."""
-        self._parts[self.header.tensors[name].file].prefetch(name)
-
     def close(self) -> None:
         """Lets go of the files."""
         for part in self._parts.values():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -11,9 +10,7 @@ from torch import Tensor
 from modelcenter.errors import Invalid
 from modelcenter.models.decoder import Decoder
 from modelcenter.models.encoder_decoder import EncoderDecoder
-from modelcenter.models.model import Model
-
-OWN: Final[Any] = object()  # the checkpoint's own end token, as opposed to None: no end token
+from modelcenter.models.model import OWN, Model
 
 
 @torch.inference_mode()
@@ -32,8 +29,7 @@ def generate(
     (batch, 1 + new), its start token included.
     attention_mask: (batch, length), 0 for padding; prompts of different lengths are padded on the left.
     eos_token_id: where a row ends; by default the checkpoint's own (generation_config.json, else
-    config.json); None:
-        never. A row that has ended is filled up with the padding token.
+        config.json); None: never. A row that has ended is filled up with the padding token.
     Raises Invalid for sampling, for a model without a language head, and for a prompt that does not fit.
     """
     if do_sample:
@@ -44,9 +40,7 @@ def generate(
         found = tuple(input_ids.shape)
         raise Invalid(f"input_ids is {found}; expected (batch, length), one token at least.")
     if attention_mask is not None and attention_mask.shape != input_ids.shape:
-        raise Invalid(
-            f"attention_mask is {tuple(attention_mask.shape)}; expected {tuple(input_ids.shape)}, as input_ids."
-        )
+        raise Invalid(f"attention_mask is {tuple(attention_mask.shape)}; expected {tuple(input_ids.shape)}.")
     ends = end_tokens(model, eos_token_id)
     pad = padding_token(model, ends)
     if isinstance(model, Decoder) and model.head is not None:

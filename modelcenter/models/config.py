@@ -109,13 +109,11 @@ class Rotary:
 
 @dataclass(frozen=True, kw_only=True)
 class Attention:
-    """Multi-head attention with `num_kv_heads` groups of query heads that share a key and a value
-    (arXiv:2305.13245).
+    """Multi-head attention; groups of query heads share a key and a value head (arXiv:2305.13245).
 
     layout: how q, k and v lie in memory.
-      groups    one matrix; for each key/value head its query heads, then k, then v: [q1..qn, k1, v1, q1..qn,
-      k2, ..]
-                A contiguous slice of it is a rank's share.
+      groups    one matrix; for each key/value head its query heads, then k, then v:
+                [q1..qn, k1, v1, q1..qn, k2, v2, ..]. A contiguous slice of it is a rank's share.
       sections  one matrix [q | k | v], as some checkpoints store it; it does not shard.
       separate  three matrices.
     scale: of the logits; None: 1/sqrt(head_dim). window: how many tokens back a query sees, itself included.

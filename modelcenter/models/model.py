@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from modelcenter.models.config import ModelConfig
 
 if TYPE_CHECKING:
     from modelcenter.models.cache import KVCache
+
+
+OWN: Final[Any] = object()  # the checkpoint's own end token, as opposed to None: no end token
 
 
 class Model(nn.Module):
@@ -50,8 +54,26 @@ class Model(nn.Module):
 
         return KVCache(self.config.num_layers, capacity)
 
-    def generate(self, input_ids: Tensor, **options: Any) -> Tensor:
-        """Continue `input_ids`: see `modelcenter.generation.generate`."""
+    def generate(
+        self,
+        input_ids: Tensor,
+        *,
+        attention_mask: Tensor | None = None,
+        max_new_tokens: int = 20,
+        do_sample: bool = False,
+        eos_token_id: int | Iterable[int] | None = OWN,
+    ) -> Tensor:
+        """Continue `input_ids` (batch, length) greedily: see `modelcenter.generation.generate`.
+
+        eos_token_id: by default the checkpoint's own; None: never end.
+        """
         from modelcenter.generation import generate
 
-        return generate(self, input_ids, **options)
+        return generate(
+            self,
+            input_ids,
+            attention_mask=attention_mask,
+            max_new_tokens=max_new_tokens,
+            do_sample=do_sample,
+            eos_token_id=eos_token_id,
+        )

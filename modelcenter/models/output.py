@@ -9,8 +9,7 @@ from torch import Tensor
 
 @dataclass
 class ModelOutput:
-    """Hidden states of the last layer, and what the heads make of them; None where the model has no such
-    head.
+    """Hidden states of the last layer, and what the heads make of them; None where there is no such head.
 
     last_hidden_state: (batch, length, hidden_size). logits: (batch, length, vocab_size).
     pooler_output: (batch, hidden_size). next_sentence_logits: (batch, 2).

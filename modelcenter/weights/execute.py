@@ -30,18 +30,15 @@ def execute(
     *,
     dtype: torch.dtype,
     device: torch.device,
-    advance: Callable[[Assignment], None] = lambda _: None,
 ) -> dict[str, Tensor]:
     """Every assigned parameter, by name, as `dtype` on `device`.
 
     Untransformed tensors that keep their dtype stay mapped; casts, fusions and slices are written straight
-    into their destination, in parallel. advance: called after each, for a progress bar.
+    into their destination, in parallel.
     """
 
     def assign(assignment: Assignment) -> tuple[str, Tensor]:
-        made = assemble(assignment, tensors, dtype, device)
-        advance(assignment)
-        return assignment.parameter, made
+        return assignment.parameter, assemble(assignment, tensors, dtype, device)
 
     # Two or more threads fill memory faster than one; torch's own threads would only fight over the cores.
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:

@@ -223,11 +223,10 @@ class WeightMap:
         return cls(dict(expanded(rules, parameters)), parameters, copies or {}, derived, optional_prefix)
 
     def bind(self, header: Collection[str]) -> WeightMap:
-        """The same map with the names that this checkpoint uses: alternatives chosen, the prefix kept or
-        dropped.
+        """The same map with the names that this checkpoint uses.
 
-        A map is bound by names alone: a name that is missing keeps its first alternative, for the audit to
-        tell.
+        Of alternatives the first that is there is chosen, and the optional prefix is kept or dropped,
+        whichever finds more. A name that is missing keeps its first alternative, for the audit to tell.
         """
         prefix = self.optional_prefix
         absent = bool(prefix) and self._found(header, "") > self._found(header, prefix)

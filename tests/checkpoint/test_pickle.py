@@ -59,7 +59,6 @@ def test_every_tensor_is_found_as_torch_saved_it(tensors, tmp_path, options):
         assert checkpoint.header.files == (NAME,)
         assert checkpoint.header.tensors.keys() == tensors.keys()
         for name, tensor in tensors.items():
-            checkpoint.prefetch(name)
             assert same(checkpoint.tensor(name), tensor), name
             info = checkpoint.header.tensors[name]
             raw = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -91,14 +91,6 @@ def test_a_file_replaced_by_a_shorter_one_is_refused_before_it_is_mapped(tmp_pat
         checkpoint.tensor("a")
 
 
-def test_prefetch_asks_and_changes_nothing(tensors, tmp_path):
-    safetensors.torch.save_file(tensors, tmp_path / NAME)
-    checkpoint = open_checkpoint(tmp_path)
-    for name in tensors:
-        checkpoint.prefetch(name)
-    assert same(checkpoint.tensor("cube"), tensors["cube"])
-
-
 def test_the_header_is_all_that_is_read():
     content = safetensors.torch.save({"a": torch.zeros(1_000_000)})
     files = MemoryFiles({NAME: content})
