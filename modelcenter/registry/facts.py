@@ -153,8 +153,26 @@ def document(repository: Repository, model: Model, card: Card, languages: list[s
         tags += [language, *LANGUAGES.get(language, ()), *LANGUAGE_WORDS.get(language, ())]
     for tag in model.tags:
         tags += SYNONYMS.get(tag.lower(), ())
-    text = (model.description_en, model.description_zh, card.body[:MAX_TEXT])
+    text = (model.description_en, model.description_zh, prose(card.body[:MAX_TEXT]))
     return search.Document(repository.id, tuple(names), tuple(tags), text)
+
+
+def prose(body: str) -> str:
+    """What a card's author says of the model: no code, no name of a language over its part, no template."""
+    text = _CODE.sub("\n\n", body)
+    paragraphs = (part.strip() for part in re.split(r"\n[ \t]*\n", text))
+    return "\n\n".join(
+        part for part in paragraphs if not _LANGUAGE_HEADING.fullmatch(part) and not _TEMPLATE.match(part)
+    )
+
+
+_CODE = re.compile(r"^(```|~~~).*?(?:^\1|\Z)", re.MULTILINE | re.DOTALL)
+_LANGUAGE_HEADING = re.compile(r"#{1,6} *(?:中文|简体中文|English|英文)[ #]*", re.IGNORECASE)
+# How the cards of the catalogue speak of every model: its layers, where its weights are, how to load it.
+_TEMPLATE = re.compile(
+    r"(?:网络)?结构：|It has \d|The network has |权重位于|The weights are at "
+    r"|或用 ModelCenter|or with ModelCenter"
+)
 
 
 def read_json(content: bytes) -> dict[str, Any]:

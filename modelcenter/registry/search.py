@@ -1,8 +1,9 @@
 """The catalogue's search: one row a model in the index, and a question answered in two statements.
 
 Words are matched by the one analyser; both databases rank alike: an exact name, then words in the name,
-then in the tags, then in the text. Facets are counted each without its own selection, so that its other
-values can be added; the counts are those of the list that choosing them gives.
+then in the tags, then in the text. A word for what a model is must be in its name or tags; only where nothing
+is found that way, it may be anywhere. Values of one facet are alternatives: each is counted as the list that
+has it beside those already chosen.
 """
 
 from __future__ import annotations
@@ -127,6 +128,7 @@ class Row:
 class Page:
     """One page of what was found, how much there is, and the facets: values with the size of their lists.
 
+    The list of a value has what is chosen and this value too: it is `total` for one that is chosen.
     suggestion: a near spelling that finds something, where nothing was found. sort: the order of the rows.
     """
 
@@ -169,13 +171,23 @@ def index(session: Session, document: Document) -> None:
 
 
 def find(session: Session, query: Query, actor: access.Actor) -> Page:
-    """The page of models that `actor` may see and `query` asks for: two statements, more for an empty one."""
-    asked = words(query.text)
+    """The page of models that `actor` may see and `query` asks for: two statements, more for an empty one.
+
+    A facet's value is counted as the list that choosing it too leads to: its models, and those of the values
+    of the facet that are chosen, within what the other facets leave.
+    """
+    asked: Sequence[Word] = words(query.text)
     sort = _sort_of(query, asked)
     hits = _hits(session, query, asked, actor)
     chosen = _conditions(hits, query)
     rows, total = _rows(session, query, hits, and_(True, *chosen.values()), sort)
-    facets = _facets(session, hits, chosen) if query.counts else {}
+    wide = [word.widened() for word in asked]
+    if not total and wide != list(asked) and session.scalar(select(hits.c.id).limit(1)) is None:
+        asked = wide
+        hits = _hits(session, query, asked, actor)
+        chosen = _conditions(hits, query)
+        rows, total = _rows(session, query, hits, and_(True, *chosen.values()), sort)
+    facets = _facets(session, query, hits, chosen, total) if query.counts else {}
     suggestion = None
     if not total and asked and query.page == 1:
         suggestion = _suggestion(session, query, asked, actor)
@@ -308,40 +320,73 @@ def _order(session: Session, sort: str, hits: CTE) -> list[ColumnElement[Any]]:
 
 
 def _facets(
-    session: Session, hits: CTE, chosen: dict[str, ColumnElement[bool]]
+    session: Session, query: Query, hits: CTE, chosen: dict[str, ColumnElement[bool]], total: int
 ) -> dict[str, list[tuple[str, int]]]:
-    """All facets in one statement, each counted as if it had no selection."""
+    """All facets in one statement; what a value adds to its facet's selection, and the selection with it."""
     parts: list[Select[Any]] = []
     for name, key in FACETS.items():
         others = and_(True, *(condition for other, condition in chosen.items() if other != name))
         value: Any = Facet.value if key is None else hits.c[key]
+        added = func.sum(case((chosen[name], 0), else_=1)) if name in chosen else func.count()
+        part = select(
+            literal(name).label("facet"),
+            value.label("value"),
+            func.count().label("count"),
+            added.label("added"),
+        )
         if key is None:
-            part = select(literal(name).label("facet"), value.label("value"), func.count().label("count"))
             part = part.select_from(hits).join(
                 Facet, and_(Facet.repository_id == hits.c.id, Facet.facet == name)
             )
         else:
-            part = select(literal(name).label("facet"), value.label("value"), func.count().label("count"))
             part = part.select_from(hits).where(value.is_not(None))
         parts.append(part.where(others).group_by(value))
-    found: dict[str, list[tuple[str, int]]] = {name: [] for name in FACETS}
-    for facet, text, count in session.execute(union_all(*parts)):
-        found[facet].append((text, count))
+    found: dict[str, list[tuple[str, int, int]]] = {name: [] for name in FACETS}
+    for facet, text, count, added in session.execute(union_all(*parts)):
+        found[facet].append((text, count, int(added)))
+    found["organization"] = _one_spelling(found["organization"])
     sizes = [name for name, _ in SIZES]
-    for values in found.values():
-        values.sort(key=lambda pair: (-pair[1], pair[0]))
-        del values[MAX_VALUES:]
-    found["size"].sort(key=lambda pair: sizes.index(pair[0]))
-    return found
+    facets = {}
+    for name, values in found.items():
+        is_chosen = {value.lower() for value in getattr(query, name)}
+        # What is chosen first, so that it is never cut off; then by the number of models, chosen or not.
+        values.sort(key=lambda found: (found[0].lower() not in is_chosen, -found[1], found[0]))
+        base = total if name in chosen else 0
+        facets[name] = [(value, base + added) for value, _, added in values[:MAX_VALUES]]
+    facets["size"].sort(key=lambda pair: sizes.index(pair[0]))
+    return facets
+
+
+def _one_spelling(values: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    """Names that differ in case as one: spelled as most of their models are."""
+    groups: dict[str, list[tuple[str, int, int]]] = {}
+    for value in values:
+        groups.setdefault(value[0].lower(), []).append(value)
+    return [
+        (
+            min(group, key=lambda value: (-value[1], value[0]))[0],
+            sum(count for _, count, _ in group),
+            sum(added for _, _, added in group),
+        )
+        for group in groups.values()
+    ]
 
 
 def _matching(session: Session, found: Select[Any], asked: Sequence[Word]) -> Select[Any]:
-    """`found` with only the models that have all the words."""
+    """`found` with only the models that have all the words, where they tell what a model is."""
     if _is_sqlite(session):
-        return found.where(Repository.id.in_(_sqlite_matches(" AND ".join(map(_sqlite_word, asked)))))
-    query = " & ".join(map(_postgresql_word, asked))
+        parts = (
+            f"{{name tags}} : {_sqlite_word(word)}" if word.is_property else _sqlite_word(word)
+            for word in asked
+        )
+        return found.where(Repository.id.in_(_sqlite_matches(" AND ".join(f"({part})" for part in parts))))
     index = _INDEX_PG
-    return found.join(index, index.c.repository_id == Repository.id).where(_at(index.c.terms, query))
+    found = found.join(index, index.c.repository_id == Repository.id)
+    found = found.where(_at(index.c.terms, " & ".join(map(_postgresql_word, asked))))
+    if properties := [word for word in asked if word.is_property]:
+        told = func.array_to_tsvector(func.array_cat(index.c.name, index.c.tags))
+        found = found.where(_at(told, " & ".join(map(_postgresql_word, properties))))
+    return found
 
 
 def _score(session: Session, query: Query, asked: Sequence[Word]) -> ColumnElement[int]:

@@ -102,6 +102,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "legal": ("法律",),
     "medical": ("医疗", "医学"),
     "finance": ("金融",),
+    "chinese": ("中文", "汉语"),
     "classical-chinese": ("文言文", "古文"),
     "long-context": ("长文本", "长上下文"),
     "distilled": ("蒸馏",),
