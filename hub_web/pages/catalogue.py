@@ -121,16 +121,26 @@ def label_of(facet: str, value: str) -> str:
     return names[facet](value) if facet in names else value
 
 
-def facet(name: str, state: State, counts: Sequence[tuple[str, int]]) -> Facet | None:
-    """A filter with its values by falling count; what is chosen is always there."""
+def facet(name: str, state: State, counts: Sequence[tuple[str, int]], total: int) -> Facet | None:
+    """A filter with its values; what is chosen is always there. `total`: the size of the present list.
+
+    A value says how many models the list has with it, one beside chosen values how many it adds to them; of
+    several chosen ones the list's total says it.
+    """
     chosen = state.chosen.get(name, ())
-    known = {value for value, _ in counts}
-    values = [*counts, *((value, 0) for value in chosen if value not in known)]
-    choices = [
-        Choice(
-            label_of(name, value), formats.number(count), state.toggled(name, value).href(), value in chosen
-        )
-        for value, count in values
+    # An organisation is the same in any case: the address may spell it in another way.
+    spelled = {value.lower() if name == "organization" else value: value for value in chosen}
+    choices = []
+    for value, count in counts:
+        own = spelled.pop(value.lower() if name == "organization" else value, None)
+        number = formats.number(count if own or not chosen else count - total)
+        if chosen:
+            number = f"+{number}" if not own else number if len(chosen) == 1 else ""
+        href = state.toggled(name, own or value).href()
+        choices.append(Choice(label_of(name, value), number, href, bool(own)))
+    choices += [
+        Choice(label_of(name, value), "", state.toggled(name, value).href(), True)
+        for value in spelled.values()
     ]
     # What is chosen stays in sight.
     shown = [choice for index, choice in enumerate(choices) if index < FIRST or choice.on]
@@ -188,7 +198,7 @@ def list_view(
     suggestion: Chip | None = None,
 ) -> ListView:
     """The list from what was found; `sort` is the order it came in."""
-    facets = (facet(name, state, facet_counts.get(name, ())) for name in FACETS)
+    facets = (facet(name, state, facet_counts.get(name, ()), total) for name in FACETS)
     sorts = [name for name in SORT_LABELS if name != "relevance" or state.text]
     title = gettext("Models: %(words)s", words=state.text) if state.text else gettext("Models")
     return ListView(

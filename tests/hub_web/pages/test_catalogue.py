@@ -84,14 +84,14 @@ def test_two_chinese_characters_find_models(page):
 
 
 def facet_links(text: str) -> dict[str, tuple[str, int, bool]]:
-    """Label of each choice: its address, its count, whether it is chosen."""
+    """Label of each choice: its address, its count (0 where none is shown), whether it is chosen."""
     found = {}
     pattern = (
         r'<li><a href="([^"]+)" rel="nofollow"( class="on" aria-current="true")?><span class="box">.*?</span>'
         r'<span class="break">(.*?)</span><span class="count">(.*?)</span>'
     )
     for href, on, label, count in re.findall(pattern, text, re.DOTALL):
-        found[html.unescape(label)] = (html.unescape(href), int(count), bool(on))
+        found[html.unescape(label)] = (html.unescape(href), int(count or 0), bool(on))
     return found
 
 
@@ -109,6 +109,25 @@ def test_every_count_is_the_length_of_the_list_it_leads_to(page):
     for label, (href, count, is_on) in choices.items():
         assert not is_on
         assert re.search(rf">{count} models?<", page(href)), label
+
+
+def test_a_choice_beside_a_chosen_one_says_what_it_adds(page):
+    text = page("/models?family=llama")
+    total = int(re.search(r">(\d+) models<", text)[1])
+    beside = {label: link for label, link in facet_links(text).items() if "family=llama&family=" in link[0]}
+    assert beside
+    for label, (href, added, _) in beside.items():
+        assert f">+{added}</span>" in text
+        assert f">{total + added} models<" in page(href), label
+    assert facet_links(text)["Llama"][1:] == (total, True)
+
+
+def test_a_chosen_organisation_is_marked_however_it_is_spelled(page):
+    text = page("/models?organization=OpenBMB")
+    href, count, is_on = facet_links(text)["openbmb"]
+    assert (href, is_on) == ("/models", True)
+    assert f">{count} models<" in text
+    assert text.count(">openbmb</span><span class") == 1
 
 
 def test_choices_add_up_inside_a_facet_and_narrow_across(page):
