@@ -48,8 +48,11 @@ def describe_commit(hub: Hub, payload: Mapping[str, Any]) -> None:
             return
         verify.record(session, repository_id, oid, verdict)
         repository = session.get_one(Repository, repository_id)
+        # The row's lock: two workers on one model take turns, and the head that is read next cannot move
+        # before these facts are written, for who moves it clears the verdict.
+        model = session.scalar(select(Model).where(Model.repository_id == repository_id).with_for_update())
         if _head(session, repository) == oid:
-            _write(session, repository, found)
+            _write(session, repository, model, found)
 
 
 def _content(files: RevisionFiles, name: str, limit: int) -> bytes:
@@ -61,9 +64,7 @@ def _head(session: Session, repository: Repository) -> str | None:
     return session.scalar(select(Ref.target).where(Ref.repository_id == repository.id, Ref.name == name))
 
 
-def _write(session: Session, repository: Repository, found: facts.Evidence) -> None:
-    # The row's lock: of two workers on one model one waits for the other.
-    model = session.scalar(select(Model).where(Model.repository_id == repository.id).with_for_update())
+def _write(session: Session, repository: Repository, model: Model | None, found: facts.Evidence) -> None:
     if model is None:
         model = Model(repository_id=repository.id)
         session.add(model)

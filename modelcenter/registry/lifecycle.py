@@ -6,6 +6,7 @@ from typing import Literal
 
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import func, select
+from sqlalchemy import update as sql_update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -147,6 +148,9 @@ def moved(
     activity.record(
         session, actor, verb, repository.repo_id, repository, ref=ref.name, oid=commit.oid, title=commit.title
     )
+    if ref.name == f"refs/heads/{repository.default_branch}":
+        # Lists show it as the head's, and the head's is not known yet.
+        session.execute(sql_update(Model).where(Model.repository_id == repository.id).values(verdict=None))
     jobs.enqueue(
         session,
         "facts",

@@ -9,13 +9,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from modelcenter.registry.database import migrate, open_database
+from modelcenter.registry.database import Database, migrate, open_database
 
 STANDARD = "postgresql://postgres@127.0.0.1:5432"
 
@@ -120,3 +121,17 @@ def _started(programs: Path) -> Iterator[str]:
 
 def _run(command: list[str]) -> None:
     subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL, timeout=120)
+
+
+def wait_until_blocked(database: Database) -> None:
+    """Returns once a statement of this database waits for another transaction's lock."""
+    waiting = (
+        "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+        " WHERE NOT granted AND pg_stat_activity.datname = current_database()"
+    )
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with database.engine.connect() as connection:
+            if connection.exec_driver_sql(waiting).scalar():
+                return
+    raise AssertionError("Nothing waits.")
