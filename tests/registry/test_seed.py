@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import inspect, text
 
 from modelcenter.errors import Invalid
-from modelcenter.registry import repositories, search
+from modelcenter.registry import lifecycle, repositories, search
 from modelcenter.registry.access import ANONYMOUS
 from modelcenter.registry.handlers import HANDLERS
 from modelcenter.registry.jobs import Worker
 from modelcenter.registry.search import Query, find
 from modelcenter.registry.seed import SeedResult, seed
-from modelcenter.registry.tables import Account, Model
+from modelcenter.registry.tables import Account, Model, Repository
 from tests.support.catalogue import CARDS
+from tests.support.databases import wait_until_blocked
 from tests.support.registry import commit, person
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -131,6 +134,7 @@ def test_an_entry_of_somebody_here_is_theirs_to_turn(hub, folder):
         ("a/b/README.md", "---\ntags: {a: b}\n---\n", "tags holds a mapping"),
         ("a/b/README.md", "---\nmodelcenter: {upstream: c/d}\n---\n", "names c/d as its upstream"),
         ("a/b--c/README.md", "---\n---\n", "cannot be"),
+        ("qwen/qwen2.5-7b/README.md", "---\n---\n", "is another card of Qwen/Qwen2.5-7B"),
         ("b/README.md", "---\n---\n", "no model cards"),
     ],
 )
@@ -154,3 +158,91 @@ def test_an_entry_that_was_linked_by_hand_gets_its_card(hub, folder):
         assert repository is not None
         assert session.get_one(Model, repository.id).family == "bert"
         assert search.find(session, Query(text="minilm"), ANONYMOUS).total == 1
+
+
+def test_seeding_twice_at_once_seeds_once(hub, folder):
+    start = threading.Barrier(2)
+
+    def begin(_: int) -> SeedResult:
+        start.wait()
+        return seed(hub, folder)
+
+    with ThreadPoolExecutor(2) as pool:
+        done = sorted(pool.map(begin, range(2)), key=lambda result: result.created)
+    assert done == [SeedResult(unchanged=3), SeedResult(created=3)]
+
+
+def test_an_upload_while_a_changed_card_is_seeded_keeps_its_facts(hub, folder):
+    """Whichever of them is first: the entry is hosted at the end, and its facts are the upload's."""
+    seed(hub, folder)
+    root = person(hub, "root", is_admin=True)
+    for round_ in range(4):
+        card = folder / MINILM / "README.md"
+        card.write_text(card.read_text("utf-8") + f"\n{round_}\n", "utf-8")
+        start = threading.Barrier(2)
+
+        def begin(act, start=start):
+            start.wait()
+            return act()
+
+        with ThreadPoolExecutor(2) as pool:
+            seeded = pool.submit(begin, lambda: seed(hub, folder))
+            hosted = pool.submit(begin, lambda: commit(hub, root, MINILM, {"README.md": b"# Ours"}))
+            seeded.result()
+            hosted.result()
+        Worker(hub, HANDLERS).run_all()
+        row = only(hub, "minilm")
+        assert (row.model.title_en, row.model.commit_oid) == ("Ours", hosted.result().oid)
+        assert "linked" not in row.model.tags
+        with hub.database.transaction() as session:
+            repositories.delete(session, root, MINILM)
+        seed(hub, folder)
+
+
+def test_an_entry_hosted_while_seeding_waits_is_left_alone(hub, folder):
+    """The upload has hosted the entry and not ended yet when the seeding begins."""
+    if hub.database.is_sqlite:
+        pytest.skip("has one writer at a time")
+    seed(hub, folder)
+    root = person(hub, "root", is_admin=True)
+    card = folder / MINILM / "README.md"
+    card.write_text(card.read_text("utf-8") + "\nchanged\n", "utf-8")
+    lifecycle.stage_attributes(hub)
+    with ThreadPoolExecutor(1) as pool:
+        with hub.database.transaction() as session:
+            entry = repositories.find(session, MINILM)
+            assert entry is not None
+            entry = lifecycle.lock(session, entry.id)
+            assert entry is not None
+            lifecycle.host(session, root, entry)
+            session.flush()
+            waiting = pool.submit(seed, hub, folder)
+            wait_until_blocked(hub.database)
+        assert waiting.result() == SeedResult(unchanged=2, kept=1)
+    row = only(hub, "minilm")
+    assert not row.repository.is_linked
+
+
+def test_an_id_that_is_taken_while_seeding_waits_is_left_alone(hub, folder):
+    if hub.database.is_sqlite:
+        pytest.skip("has one writer at a time")
+    person(hub, "root")
+    with ThreadPoolExecutor(1) as pool:
+        with hub.database.transaction() as session:
+            owner = session.query(Account).filter_by(name="root").one()
+            namespace, name = MINILM.split("/")
+            session.add(Repository(namespace=namespace, name=name, owner=owner))
+            session.flush()
+            waiting = pool.submit(seed, hub, folder)
+            wait_until_blocked(hub.database)
+        assert waiting.result() == SeedResult(created=2, kept=1)
+
+
+def test_what_was_seeded_together_is_of_one_moment_and_listed_by_name(hub, folder):
+    seed(hub, folder)
+    with hub.database.session() as session:
+        rows = find(session, Query(), ANONYMOUS).rows
+    assert len({row.repository.updated_at for row in rows}) == 1
+    assert {row.repository.created_at for row in rows} == {rows[0].repository.updated_at}
+    keys = [row.repository.key for row in rows]
+    assert keys == sorted(keys)
