@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint
 
-from hub_web.pages import catalogue, errors, files, frame, model
+from hub_web.pages import catalogue, commits, errors, files, frame, model, redirects
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -19,10 +19,13 @@ def register(app: Flask) -> None:
     blueprint = Blueprint("pages", __name__)
     blueprint.add_url_rule("/", "home", catalogue.index)
     blueprint.add_url_rule("/models", "models", catalogue.index)
+    blueprint.add_url_rule("/models/", "models_slash", redirects.without_slash)
+    blueprint.add_url_rule("/<owner>", "owner", redirects.of_owner, strict_slashes=False)
     blueprint.add_url_rule("/<owner>/<name>", "model", model.show)
     blueprint.add_url_rule(
         "/<owner>/<name>/tree/<revision:revision>", "tree", files.tree, defaults={"path": ""}
     )
     blueprint.add_url_rule("/<owner>/<name>/tree/<revision:revision>/<path:path>", "tree", files.tree)
     blueprint.add_url_rule("/<owner>/<name>/blob/<revision:revision>/<path:path>", "blob", files.blob)
+    blueprint.add_url_rule("/<owner>/<name>/commit/<revision:revision>", "commit", commits.show)
     app.register_blueprint(blueprint)

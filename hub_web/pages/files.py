@@ -73,6 +73,7 @@ class CommitLine:
     """The commit that a listing is of."""
 
     oid: str
+    href: str
     title: str
     author: str
     at: Moment
@@ -135,7 +136,13 @@ def tree(owner: str, name: str, revision: str, path: str) -> Response:
         revision_label=revision_label(revision),
         crumbs=crumbs(repository, revision, path),
         refs=ref_groups(repository, repositories.refs(session, repository), revision, path),
-        commit=CommitLine(commit.oid, commit.title, commit.author, formats.moment(commit.created_at)),
+        commit=CommitLine(
+            commit.oid,
+            url_for("pages.commit", owner=repository.namespace, name=repository.name, revision=commit.oid),
+            commit.title,
+            commit.author,
+            formats.moment(commit.created_at),
+        ),
         files=tuple(file_row(repository, revision, entry) for entry in folders_first(shown)),
         next_href=frame.with_query(request.path, [("after", shown[-1].path)])
         if len(entries) > SHOWN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flask import make_response, redirect, render_template
@@ -12,7 +12,7 @@ from hub_web.i18n import gettext, ngettext
 from hub_web.pages import card as cards
 from hub_web.pages import facts as known
 from hub_web.pages import files, formats, frame, snippets, verdicts
-from hub_web.pages.presenters import HUGGING_FACE, Head, Said, address, head
+from hub_web.pages.presenters import HUGGING_FACE, Head, Said, address, head, verdict_badge
 from modelcenter.registry import repositories
 from modelcenter.registry.cards import Card, Links, read_card
 from modelcenter.registry.tables import Model, Repository, Verification
@@ -82,6 +82,7 @@ def hosted_view(repository: Repository, model: Model) -> ModelView:
         commit=commit.oid,
         card=cards.parts(card_among(entries), Links(repository.repo_id, revision)),
         verdict=verdict_view(verification),
+        status=verification.status if verification else "pending",
         rows=tuple(
             files.file_row(repository, revision, entry) for entry in files.largest_first(shown)[:SHOWN_FILES]
         ),
@@ -118,12 +119,16 @@ def view_of(
     commit: str | None = None,
     linked: Linked | None = None,
     verdict: verdicts.VerdictView | None = None,
+    status: str | None = None,
     rows: tuple[files.FileRow, ...] = (),
     summary: str = "",
     more: bool = False,
 ) -> ModelView:
     """What both kinds of pages share."""
     top = head(repository, model, revision)
+    if status == snippets.WITHOUT_WEIGHTS:
+        top = replace(top, badge=verdict_badge(status))
+    reason = verdict.sentence if verdict else ""
     return ModelView(
         head=top,
         description=description(repository, top.titles),
@@ -133,7 +138,7 @@ def view_of(
         dtypes=known.dtypes(model.parameters_by_dtype or {}),
         facts=known.facts(repository, model, commit),
         memory=known.memory(model.parameters) if model.parameters else (),
-        snippets=snippets.snippets(repository, model, context.address()),
+        snippets=snippets.snippets(repository, model, context.address(), status, reason),
         card=card,
         files=rows,
         files_summary=summary,

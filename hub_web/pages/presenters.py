@@ -27,7 +27,9 @@ VERDICTS = {
     "complete": ("good", "check", lazy_gettext("Loads")),
     "incomplete": ("bad", "cross", lazy_gettext("Does not load")),
     "damaged": ("bad", "warn", lazy_gettext("Damaged")),
+    "invalid_configuration": ("bad", "warn", lazy_gettext("Invalid configuration")),
     "unknown_architecture": ("quiet", "question", lazy_gettext("Unknown architecture")),
+    "no_checkpoint": ("quiet", "file", lazy_gettext("No weights")),
 }
 
 
@@ -93,6 +95,7 @@ class Head:
     tags: tuple[Tag, ...]
     linked: bool
     private: bool
+    badge: Badge | None = None  # what is to be known before all else
 
 
 def row(repository: Repository, model: Model | None) -> Row:
@@ -169,7 +172,7 @@ def tags(model: Model) -> tuple[Tag, ...]:
 
 
 def verdict_badge(status: str | None) -> Badge | None:
-    """What the list says of a verdict: nothing where there is no checkpoint or no verdict yet."""
+    """What the list says of a verdict: nothing where there is none yet."""
     if status not in VERDICTS:
         return None
     tone, icon, label = VERDICTS[status]
@@ -177,7 +180,9 @@ def verdict_badge(status: str | None) -> Badge | None:
         "complete": gettext("Every tensor is accounted for: loads with ModelCenter"),
         "incomplete": gettext("Tensors are missing, unexpected or of another shape"),
         "damaged": gettext("A weight file contradicts its own header or index"),
+        "invalid_configuration": gettext("config.json says what no model can be"),
         "unknown_architecture": gettext("ModelCenter has no architecture for this checkpoint yet"),
+        "no_checkpoint": gettext("No weights have been uploaded: there is nothing to load here"),
     }
     return Badge(tone, icon, str(label), explanations[status])
 

@@ -29,6 +29,7 @@ AUTO_CLASSES = (
     ("ForTokenClassification", "AutoModelForTokenClassification"),
     ("ForQuestionAnswering", "AutoModelForQuestionAnswering"),
 )
+WITHOUT_WEIGHTS = "no_checkpoint"
 GENERATING = ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM")
 
 
@@ -41,27 +42,51 @@ class Snippet:
     code: Markup
 
 
-def snippets(repository: Repository, model: Model, endpoint: str) -> tuple[Snippet, ...]:
-    """The ways to use a model: from this hub at `endpoint`, or from upstream where it is linked."""
+def snippets(
+    repository: Repository, model: Model, endpoint: str, status: str | None = None, reason: str = ""
+) -> tuple[Snippet, ...]:
+    """The ways to use a model: from this hub at `endpoint`, or from upstream where its weights are there.
+
+    What is not known to load is not offered first, and says why. status, reason: of a hosted model's verdict.
+    """
     name, address = repository.repo_id, endpoint
-    if repository.is_linked:
+    is_elsewhere = repository.is_linked or status == WITHOUT_WEIGHTS
+    if is_elsewhere:
         name, address = repository.upstream or name, HUGGING_FACE
-    ways = (
-        ("modelcenter", "modelcenter", "python", with_loader(name, address, model)),
+    warning = caution(status, reason, model)
+    shell = with_shell(name, endpoint) if not is_elsewhere else with_upstream(repository, endpoint)
+    ways = [
         ("transformers", "transformers", "python", with_transformers(name, address, model)),
-        ("cli", gettext("Command line"), "bash", with_shell(repository, name, endpoint)),
-    )
+        ("cli", gettext("Command line"), "bash", shell),
+    ]
+    if is_elsewhere and not repository.upstream:
+        del ways[0]  # there are no weights anywhere that we know of
+    else:
+        ours = ("modelcenter", "modelcenter", "python", [*warning, *with_loader(name, address, model)])
+        ways.insert(len(ways) if warning else 0, ours)
     return tuple(
         Snippet(key, label, highlighted("\n".join(lines), lexer)) for key, label, lexer, lines in ways
     )
 
 
+def caution(status: str | None, reason: str, model: Model) -> list[str]:
+    """Comments that say why a model may not load with us; none where nothing speaks against it."""
+    if status in (None, WITHOUT_WEIGHTS):  # as published: judged by its family
+        is_promised = model.model_type is None or model.model_type in FAMILIES
+        return [] if is_promised else ["# " + gettext("This architecture is not supported yet.")]
+    if status == "complete":
+        return []
+    if status == "pending":
+        return ["# " + gettext("Whether this loads is being verified.")]
+    if status == "unknown_architecture":
+        return ["# " + gettext("This architecture is not supported yet.")]
+    return ["# " + gettext("This does not load with ModelCenter."), f"# {' '.join(reason.split())}"]
+
+
 def with_loader(name: str, address: str, model: Model) -> list[str]:
-    """Our own call; a linked model of a family that we do not have yet is not promised to load."""
-    is_promised = address != HUGGING_FACE or model.model_type is None or model.model_type in FAMILIES
-    lines = [] if is_promised else ["# " + gettext("This architecture is not supported yet.")]
+    """Our own call."""
     greeting = "你好，世界" if "zh" in (model.card.get("language") or ()) else "Hello, world"
-    lines += [
+    lines = [
         "from modelcenter import load",
         "",
         f'model = load("{name}", endpoint="{address}")',
@@ -90,18 +115,24 @@ def with_transformers(name: str, address: str, model: Model) -> list[str]:
     ]
 
 
-def with_shell(repository: Repository, name: str, endpoint: str) -> list[str]:
-    """Fetching and checking it; hosting it, where it is not hosted here."""
-    if not repository.is_linked:
-        return [
-            f"export MODELCENTER_ENDPOINT={endpoint}",
-            f"modelcenter download {name}",
-            f"modelcenter verify {name}",
-        ]
+def with_shell(name: str, endpoint: str) -> list[str]:
+    """Fetching and checking it."""
     return [
+        f"export MODELCENTER_ENDPOINT={endpoint}",
+        f"modelcenter download {name}",
+        f"modelcenter verify {name}",
+    ]
+
+
+def with_upstream(repository: Repository, endpoint: str) -> list[str]:
+    """Fetching it where its weights are, and hosting it here."""
+    fetching = [
         "# " + gettext("Fetch it from its publisher"),
-        f"modelcenter download {name} --endpoint {HUGGING_FACE}",
+        f"modelcenter download {repository.upstream} --endpoint {HUGGING_FACE}",
         "",
+    ]
+    return [
+        *(fetching if repository.upstream else []),
         "# " + gettext("Host it here"),
         f"modelcenter upload ./{repository.name} {repository.repo_id} --endpoint {endpoint}",
     ]

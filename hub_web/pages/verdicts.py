@@ -81,6 +81,7 @@ def present(verdict: Verdict, version: str, checked: datetime) -> VerdictView:
         "incomplete": incomplete,
         "unknown_architecture": unknown,
         "damaged": damaged,
+        "invalid_configuration": misconfigured,
     }
     made = makers[verdict.status](verdict) if verdict.status in makers else without_weights()
     if verdict.status == "no_checkpoint":
@@ -200,6 +201,21 @@ def damaged(verdict: Verdict) -> VerdictView:
         "warn",
         gettext("The checkpoint is damaged"),
         gettext("A weight file contradicts its own header or index, or asks to run code. Upload it again."),
+        problem=verdict.problem,
+        open=True,
+    )
+
+
+def misconfigured(verdict: Verdict) -> VerdictView:
+    """The configuration says what cannot be meant."""
+    return VerdictView(
+        "bad",
+        "warn",
+        gettext("The configuration is not valid"),
+        gettext(
+            "config.json says what no model can be, so there is nothing to compare the weights with. "
+            "Correct it and commit it again."
+        ),
         problem=verdict.problem,
         open=True,
     )

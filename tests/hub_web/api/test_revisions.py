@@ -55,3 +55,10 @@ def test_a_branch_that_is_behind_keeps_its_verdict(server, api, branched):
     assert verdict(old) == "complete"
     found = server.get(f"/api/models/{branched}/revision/{old}").json()
     assert found["safetensors"]["total"] == found["modelcenter"]["parameters"]
+
+
+def test_the_address_of_a_commit_is_there(server, api, repo):
+    info = api.upload_file(path_or_fileobj=b"x", path_in_repo="a.txt", repo_id=repo)
+    answer = server.get(info.commit_url.removeprefix(server.url))
+    assert answer.status_code == 200
+    assert info.oid in answer.text

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
+from hub_web.pages import presenters, verdicts
 from tests.support.html import visible
 
 
@@ -174,3 +177,49 @@ def test_a_page_takes_a_fixed_number_of_statements(page, statements):
         statements.clear()
         page(address)
         assert len(statements) <= most, (address, statements)
+
+
+def first_way(text: str) -> str:
+    """The way to use a model that its page offers first."""
+    return re.findall(r'id="use-(\w+)" checked', text)[0]
+
+
+def test_our_loader_comes_first_where_the_model_loads_and_nowhere_else(page):
+    assert first_way(page("/tiny/complete")) == "modelcenter"
+    for name, said in (
+        ("broken", "# This does not load with ModelCenter.\n# As BERT: one tensor is missing"),
+        ("damaged", "# This does not load with ModelCenter.\n# A weight file contradicts"),
+        ("unknown", "# This architecture is not supported yet."),
+        ("pending", "# Whether this loads is being verified."),
+    ):
+        text = page(f"/tiny/{name}")
+        assert first_way(text) == "transformers"
+        assert code(text, "modelcenter").startswith(said), name
+        compile(code(text, "modelcenter"), name, "exec")
+    assert first_way(page("/openbmb/entry-07")) == "transformers"  # a family that we do not have
+
+
+def test_a_model_without_weights_says_so_before_all_else(page):
+    for language, words in (("en", "No weights"), ("zh", "没有权重")):
+        text = page("/tiny/empty", language)
+        assert re.search(rf'<span class="badge quiet"[^>]*><svg.*?</svg>{words}</span>', text)
+        row = page("/models?q=tiny/empty", language)
+        assert re.search(rf'<span class="badge quiet"[^>]*><svg.*?</svg>{words}</span>', row)
+    assert first_way(page("/tiny/empty")) == "cli"
+    assert "load(" not in text
+    assert "No weights<" not in page("/tiny/complete")
+
+
+def test_a_configuration_that_cannot_be_meant_has_words_of_its_own(app):
+    verdict = SimpleNamespace(
+        **dict.fromkeys(("tensors", "bytes", "files", "format")),
+        status="invalid_configuration",
+        problem="hidden_size is 7, not divisible by num_attention_heads, 4.",
+    )
+    with app.test_request_context(headers={"Accept-Language": "en"}):
+        view = verdicts.present(verdict, "1", datetime.now(UTC))
+        badge = presenters.verdict_badge("invalid_configuration")
+    assert (view.tone, view.title, view.open) == ("bad", "The configuration is not valid", True)
+    assert view.problem == verdict.problem
+    assert badge is not None
+    assert badge.label == "Invalid configuration"
