@@ -25,7 +25,7 @@ def current_facts(
     files: Collection[Entry],
     verdict: Verdict | None = None,
 ) -> Model:
-    """The facts of `commit`: the row, where it is of this commit, else what card, configuration and verdict say.
+    """The facts of `commit`: the row, where it is of this commit, else what its files and verdict say.
 
     verdict: of `commit`; what needs the headers of files (parameters) is unknown without it. The result is
     in no session, except for the row.
