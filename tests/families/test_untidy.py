@@ -1,0 +1,110 @@
+"""Files as they stand in real repositories: old names, one name of two tied tensors, tensors nobody reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from modelcenter import load, save, verify
+from modelcenter.checkpoint.source import LocalFiles
+from modelcenter.errors import CheckpointDamaged, Invalid, UnknownArchitecture
+from tests.support import checkpoints
+from tests.support.checkpoints import Recipe, copy_companions, folder, inputs, original, stored, write
+
+Tensors = dict[str, torch.Tensor]
+
+
+def recipe(name: str) -> Recipe:
+    return next(r for recipes in checkpoints.FAMILIES.values() for r in recipes if r.name == name)
+
+
+def untidy(place: Path, name: str, change: Callable[[Tensors], Tensors]) -> Path:
+    """The recipe's checkpoint with its tensors changed."""
+    copy_companions(folder(recipe(name)), place)
+    write(place, change(stored(folder(recipe(name)))))
+    return place
+
+
+def renamed(old: str, new: str) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {name.replace(old, new): tensor for name, tensor in tensors.items()}
+
+
+def greek(tensors: Tensors) -> Tensors:
+    return renamed("LayerNorm.bias", "LayerNorm.beta")(
+        renamed("LayerNorm.weight", "LayerNorm.gamma")(tensors)
+    )
+
+
+def first_t5(tensors: Tensors) -> Tensors:
+    name = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+    return {**tensors, name: torch.ones(8, 4)}
+
+
+UNTIDY: list[tuple[str, Callable[[Tensors], Tensors]]] = [
+    ("bert-masked", greek),
+    ("t5", first_t5),
+    ("t5", renamed("shared.weight", "encoder.embed_tokens.weight")),
+    ("t5", renamed("shared.weight", "decoder.embed_tokens.weight")),
+    ("llama-mha-tied", renamed("model.embed_tokens.weight", "lm_head.weight")),
+    ("gpt2", renamed("transformer.wte.weight", "lm_head.weight")),
+]
+
+
+@pytest.mark.parametrize("fuse", [True, False], ids=["fused", "stored"])
+@pytest.mark.parametrize(("name", "change"), UNTIDY)
+def test_untidy_files_load_and_come_back(name: str, change, fuse: bool, tmp_path: Path):
+    place = untidy(tmp_path / "a", name, change)
+    assert verify(LocalFiles(place)).is_complete
+    model, asked = load(place, fuse=fuse), inputs(recipe(name))
+    with torch.no_grad():
+        expected = original(recipe(name))(**asked).logits
+        assert (model(**asked).logits - expected).abs().max() <= 1e-5 * expected.abs().max()
+    save(model, tmp_path / "b")
+    assert stored(tmp_path / "b").keys() == {n for n in stored(place) if n not in model.report.audit.derived}
+
+
+def test_a_class_that_the_family_does_not_know_is_named(tmp_path: Path):
+    place = untidy(tmp_path, "bert-masked", lambda t: {**t, "classifier.weight": torch.ones(2, 32)})
+    config = json.loads((place / "config.json").read_text())
+    config["architectures"] = ["BertForSequenceClassification"]
+    (place / "config.json").write_text(json.dumps(config))
+    verdict = verify(LocalFiles(place))
+    assert verdict.status == "unknown_architecture"
+    assert "BertForSequenceClassification" in verdict.problem and "classifier.weight" in verdict.problem
+    with pytest.raises(UnknownArchitecture, match="BertForSequenceClassification"):
+        load(place)
+
+
+def test_a_pointer_that_git_left_is_told_as_such(tmp_path: Path):
+    place = untidy(tmp_path, "llama-mha-tied", dict)
+    (place / "model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    )
+    assert "git lfs pull" in verify(LocalFiles(place)).problem
+    with pytest.raises(CheckpointDamaged, match="git lfs pull"):
+        load(place)
+
+
+@pytest.mark.parametrize(
+    ("shape", "mask", "said"),
+    [
+        ((7,), None, r"input_ids is \(7,\)"),
+        ((2, 0), None, r"input_ids is \(2, 0\)"),
+        ((2, 7), torch.ones(2, 3), r"attention_mask is \(2, 3\)"),
+        ((1, 4), torch.tensor([[1, 1, 0, 0]]), "padded on the left"),
+    ],
+)
+def test_prompts_that_cannot_be_continued_are_refused(shape, mask, said: str):
+    model = load(folder(recipe("llama-mha-tied")))
+    with pytest.raises(Invalid, match=said):
+        model.generate(torch.ones(shape, dtype=torch.long), attention_mask=mask)
+
+
+def test_more_tokens_than_positions_are_refused():
+    model = load(folder(recipe("gpt2")))
+    with pytest.raises(Invalid, match="positions"):
+        model(torch.ones((1, 5000), dtype=torch.long))
