@@ -30,6 +30,7 @@ AUTO_CLASSES = (
     ("ForQuestionAnswering", "AutoModelForQuestionAnswering"),
 )
 WITHOUT_WEIGHTS = "no_checkpoint"
+FAULTY = ("incomplete", "damaged", "invalid_configuration")
 GENERATING = ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM")
 
 
@@ -55,8 +56,9 @@ def snippets(
         name, address = repository.upstream or name, HUGGING_FACE
     warning = caution(status, reason, model)
     shell = with_shell(name, endpoint) if not is_elsewhere else with_upstream(repository, endpoint)
+    fault = warning if status in FAULTY else []  # of the checkpoint itself: whoever loads it should know
     ways = [
-        ("transformers", "transformers", "python", with_transformers(name, address, model)),
+        ("transformers", "transformers", "python", [*fault, *with_transformers(name, address, model)]),
         ("cli", gettext("Command line"), "bash", shell),
     ]
     if is_elsewhere and not repository.upstream:

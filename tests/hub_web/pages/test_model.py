@@ -7,7 +7,10 @@ import re
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
-from hub_web.pages import presenters, verdicts
+from markupsafe import Markup
+
+from hub_web.pages import presenters, snippets, verdicts
+from modelcenter.registry.tables import Model, Repository
 from tests.support.html import visible
 
 
@@ -196,6 +199,8 @@ def test_our_loader_comes_first_where_the_model_loads_and_nowhere_else(page):
         assert first_way(text) == "transformers"
         assert code(text, "modelcenter").startswith(said), name
         compile(code(text, "modelcenter"), name, "exec")
+        is_faulty = name in ("broken", "damaged")
+        assert code(text, "transformers").startswith(said if is_faulty else "import os")
     assert first_way(page("/openbmb/entry-07")) == "transformers"  # a family that we do not have
 
 
@@ -208,6 +213,19 @@ def test_a_model_without_weights_says_so_before_all_else(page):
     assert first_way(page("/tiny/empty")) == "cli"
     assert "load(" not in text
     assert "No weights<" not in page("/tiny/complete")
+
+
+def test_a_model_whose_weights_are_with_its_publisher_is_used_from_there(app):
+    repository = Repository(namespace="tiny", name="m", status="hosted", upstream="up/m")
+    model = Model(model_type="bert", architecture="BertModel", card={}, tags=[])
+    with app.test_request_context(headers={"Accept-Language": "en"}):
+        ways = {
+            way.name: way.code for way in snippets.snippets(repository, model, "http://h", "no_checkpoint")
+        }
+    assert list(ways) == ["modelcenter", "transformers", "cli"]
+    assert "huggingface.co" in ways["modelcenter"]
+    assert "HF_ENDPOINT" not in ways["transformers"]
+    assert "modelcenter download up/m --endpoint https://huggingface.co" in Markup(ways["cli"]).striptags()
 
 
 def test_a_configuration_that_cannot_be_meant_has_words_of_its_own(app):
