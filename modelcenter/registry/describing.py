@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from modelcenter.registry.cards import MAX_TEXT, Card, read_card
+from modelcenter.registry.cards import MAX_TEXT, read_card
 from modelcenter.registry.contents import Entry
 from modelcenter.registry.facts import Evidence, describe, read_json
-from modelcenter.registry.handlers import CARD, CONFIGURATION
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.revisions import HEADS
 from modelcenter.registry.tables import Commit, Model, Ref, Repository
@@ -30,28 +29,37 @@ def current_facts(
     verdict: of `commit`; what needs the headers of files (parameters) is unknown without it. The result is
     in no session, except for the row.
     """
-    if facts is not None and facts.commit_oid == commit.oid:
+    # The head's row loses its verdict when the head moves on; the commit keeps it.
+    if facts is not None and facts.commit_oid == commit.oid and (facts.verdict or verdict is None):
         return facts
     entries = {entry.path: entry for entry in files}
-    card = _content(hub, entries[CARD], MAX_TEXT) if CARD in entries else b""
-    config = _content(hub, entries[CONFIGURATION], MOST_CONFIG_BYTES) if CONFIGURATION in entries else b""
-    found = Evidence(
-        card=read_card(card) if card else Card(),
-        config=read_json(config),
-        files=[entry.path for entry in files],
-        size_bytes=sum(entry.size for entry in files),
-        commit=commit.oid,
-        verdict=verdict,
-    )
+
+    def read(name: str, limit: int) -> bytes:
+        with hub.blobs.open(entries[name].sha256 or "") as stream:
+            return stream.read(limit)
+
+    found = evidence({path: entry.size for path, entry in entries.items()}, read, commit.oid, verdict)
     fresh = Model(repository_id=repository.id)
     describe(repository, fresh, found, read_card(facts.card_text) if facts and facts.card_text else None)
     return fresh
 
 
-def _content(hub: Hub, entry: Entry, limit: int) -> bytes:
-    assert entry.sha256 is not None  # a file
-    with hub.blobs.open(entry.sha256) as stream:
-        return stream.read(limit)
+def evidence(
+    sizes: Mapping[str, int], read: Callable[[str, int], bytes], commit: str, verdict: Verdict | None = None
+) -> Evidence:
+    """What the files of a commit say. sizes: by path; read: the file's bytes, up to so many."""
+
+    def content(name: str, limit: int) -> bytes:
+        return read(name, limit) if name in sizes else b""
+
+    return Evidence(
+        card=read_card(content("README.md", MAX_TEXT)),
+        config=read_json(content("config.json", MOST_CONFIG_BYTES)),
+        files=sizes.keys(),
+        size_bytes=sum(sizes.values()),
+        commit=commit,
+        verdict=verdict,
+    )
 
 
 def heads(session: Session, repositories: Sequence[Repository]) -> dict[int, str]:

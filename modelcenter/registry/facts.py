@@ -1,6 +1,6 @@
 """What is known of a model, from its card, its configuration and its files' headers: one row and its words.
 
-Reads values, not repositories: handlers.py brings them. A fact that the files prove comes before one that a
+Reads values, not repositories: describing.py brings them. A fact that the files prove comes before one that a
 card claims; what neither says stays unknown.
 """
 
@@ -37,6 +37,13 @@ _TASK_OF_HEAD = (
     ("ForTokenClassification", "token-classification"),
     ("ForQuestionAnswering", "question-answering"),
     ("ForImageClassification", "image-classification"),
+)
+# The names of files that hold weights in a format. Many a .bin holds none: training_args.bin, vocab.bin.
+_FORMATS = (
+    ("safetensors", re.compile(r".*\.safetensors")),
+    ("pytorch", re.compile(r"(.*/)?((diffusion_)?pytorch_model|adapter_model)[^/]*\.(bin|pt)")),
+    ("gguf", re.compile(r".*\.gguf")),
+    ("onnx", re.compile(r".*\.onnx")),
 )
 _CONFIG_KEYS = ("architectures", "model_type", "torch_dtype", "dtype", "quantization_config", "auto_map")
 
@@ -114,7 +121,7 @@ def describe(repository: Repository, model: Model, found: Evidence, seeded: Card
     titles, descriptions = known.titles | card.titles, known.descriptions | card.descriptions
     model.title_en, model.title_zh = titles.get("en"), titles.get("zh")
     model.description_en, model.description_zh = descriptions.get("en"), descriptions.get("zh")
-    model.tags = _tags(repository, model, card, known, found.files)
+    model.tags = _tags(repository, model, found, known)
 
 
 def publish(session: Session, repository: Repository, model: Model, card: Card) -> None:
@@ -146,14 +153,16 @@ def document(repository: Repository, model: Model, card: Card, languages: list[s
     names = [repository.repo_id, repository.upstream, model.title_en, model.title_zh]
     names += [str(facts[key]) for key in ("organization", "series") if isinstance(facts.get(key), str)]
     names += _list(facts.get("aliases"))
-    tags: list[str | None] = [*model.tags, model.family, model.model_type, model.architecture, model.library]
+    # What the tag for files of Python says is no property of the model: it does not write code.
+    tags: list[str | None] = [tag for tag in model.tags if tag != "custom_code"]
+    tags += [model.family, model.model_type, model.architecture, model.library]
     if task := TASKS.get(model.pipeline_tag or ""):
         tags += [task.english, task.chinese, *task.words]
     for language in languages:
         tags += [language, *LANGUAGES.get(language, ()), *LANGUAGE_WORDS.get(language, ())]
     for tag in model.tags:
         tags += SYNONYMS.get(tag.lower(), ())
-    text = (model.description_en, model.description_zh, prose(card.body[:MAX_TEXT]))
+    text = (*model.tags, model.description_en, model.description_zh, prose(card.body[:MAX_TEXT]))
     return search.Document(repository.id, tuple(names), tuple(tags), text)
 
 
@@ -245,20 +254,14 @@ def _library(files: Collection[str], config: Mapping[str, Any]) -> str | None:
     return "transformers" if config.get("model_type") else None
 
 
-def _tags(repository: Repository, model: Model, card: Card, known: Card, files: Collection[str]) -> list[str]:
+def _tags(repository: Repository, model: Model, found: Evidence, known: Card) -> list[str]:
     """All tags of the index as shown: library, formats, type, task, the card's, then those with a prefix."""
-    formats = [
-        name
-        for name, ends in (
-            ("safetensors", ".safetensors"),
-            ("pytorch", ".bin"),
-            ("gguf", ".gguf"),
-            ("onnx", ".onnx"),
-        )
-        if any(file.endswith(ends) for file in files)
-    ]
+    formats = [name for name, pattern in _FORMATS if any(pattern.fullmatch(file) for file in found.files)]
+    # The parts that an index names may be called as they like.
+    if found.verdict and found.verdict.format == "pickle" and "pytorch" not in formats:
+        formats.append("pytorch")
     tags = [model.library, *formats, model.model_type, model.pipeline_tag]
-    tags += card.tags or known.tags
+    tags += found.card.tags or known.tags
     tags += _list(model.card.get("language"))
     tags += [f"base_model:{name}" for name in _list(model.card.get("base_model"))]
     tags += [f"dataset:{name}" for name in _list(model.card.get("datasets"))]

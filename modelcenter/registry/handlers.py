@@ -12,14 +12,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from modelcenter.errors import RevisionNotFound
-from modelcenter.registry import facts, jobs, lifecycle, verify
-from modelcenter.registry.cards import MAX_TEXT, Card, read_card
+from modelcenter.registry import describing, facts, jobs, lifecycle, verify
+from modelcenter.registry.cards import Card, read_card
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.repositories import RevisionFiles
-from modelcenter.registry.tables import Commit, Model, Ref, Repository, now
-from modelcenter.verification import MOST_CONFIG_BYTES
-
-CARD, CONFIGURATION = "README.md", "config.json"
+from modelcenter.registry.tables import Commit, Model, Repository, now
 
 
 def describe_commit(hub: Hub, payload: Mapping[str, Any]) -> None:
@@ -35,14 +32,8 @@ def describe_commit(hub: Hub, payload: Mapping[str, Any]) -> None:
     except RevisionNotFound:
         return
     verdict = verify.judge(files)
-    found = facts.Evidence(
-        card=read_card(_content(files, CARD, MAX_TEXT)),
-        config=facts.read_json(_content(files, CONFIGURATION, MOST_CONFIG_BYTES)),
-        files=files.names(),
-        size_bytes=sum(files.size(name) for name in files.names()),
-        commit=oid,
-        verdict=verdict,
-    )
+    sizes = {name: files.size(name) for name in files.names()}
+    found = describing.evidence(sizes, lambda name, limit: files.read(name, 0, limit), oid, verdict)
     with hub.database.transaction() as session:
         if not lifecycle.hold(session, repository_id) or session.get(Commit, (repository_id, oid)) is None:
             return
@@ -51,17 +42,8 @@ def describe_commit(hub: Hub, payload: Mapping[str, Any]) -> None:
         # The row's lock: two workers on one model take turns, and the head that is read next cannot move
         # before these facts are written, for who moves it clears the verdict.
         model = session.scalar(select(Model).where(Model.repository_id == repository_id).with_for_update())
-        if _head(session, repository) == oid:
+        if describing.heads(session, [repository]).get(repository_id) == oid:
             _write(session, repository, model, found)
-
-
-def _content(files: RevisionFiles, name: str, limit: int) -> bytes:
-    return files.read(name, 0, limit) if name in files.names() else b""
-
-
-def _head(session: Session, repository: Repository) -> str | None:
-    name = f"refs/heads/{repository.default_branch}"
-    return session.scalar(select(Ref.target).where(Ref.repository_id == repository.id, Ref.name == name))
 
 
 def _write(session: Session, repository: Repository, model: Model | None, found: facts.Evidence) -> None:
