@@ -59,6 +59,7 @@ _STOP = frozenset(
             "什么",
             "推荐",
             "最好的",
+            "开源",
         ),
         *("模型", "model", "models", "a", "an", "and", "the", "for", "of", "in", "with", "to"),
     }
@@ -219,7 +220,6 @@ def _known_words() -> tuple[frozenset[str], int]:
         *(
             "汉语",
             "英语",
-            "开源",
             "预训练",
             "大模型",
             "小模型",

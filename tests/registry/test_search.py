@@ -192,6 +192,8 @@ PRECISE = {
     "中文": (is_chinese, 1, 1),
     "chinese": (is_chinese, 1, 1),
     "zh": (is_chinese, 1, 0.95),
+    "code": (lambda row: "code" in row.model.tags or "coder" in names_of(row), 1, 1),
+    "代码": (lambda row: "code" in row.model.tags or "coder" in names_of(row), 1, 1),
     "english": (lambda row: "en" in row.model.tags, 1, 1),
     "嵌入": (is_embedding, 1, 1),
     "embedding": (is_embedding, 1, 1),
@@ -235,7 +237,7 @@ def test_little_else_is_found(session, question):
         ("qwen2.5", "qwen25", "Qwen 2.5", "qwen-2.5"),
         ("llama3", "llama-3", "Llama 3"),
         ("Llama 3.1", "llama3.1", "llama-3.1", "llama31"),
-        ("中文对话模型", "中文 对话", "中文聊天模型"),
+        ("中文对话模型", "中文 对话", "中文聊天模型", "开源中文对话模型"),
         ("qwen2.5-7b", "Qwen 2.5 7B", "qwen-2.5-7b"),
     ],
 )
