@@ -123,7 +123,7 @@ def test_a_list_gives_what_is_asked_for(api, server):
     assert full.config["model_type"] == "llama"
     (few,) = api.list_models(search="chat", author="alice", expand=["downloads"])
     assert (few.downloads, few.tags) == (0, None)
-    for query in ("expand=nonsense", "sort=nonsense", "limit=0", "cursor=nonsense", "gated=perhaps"):
+    for query in ("expand=nonsense", "sort=nonsense", "limit=-1", "cursor=nonsense", "gated=perhaps"):
         assert server.get(f"/api/models?{query}").status_code == 400, query
 
 
