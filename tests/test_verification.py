@@ -164,7 +164,10 @@ def test_what_is_no_configuration_is_told_and_refused(name: str, tmp_path: Path)
     config, error = CONFIGURATIONS[name]
     place_of(tmp_path, LLAMA, config)
     verdict = verify(LocalFiles(tmp_path))
-    told = {UnknownArchitecture: "unknown_architecture", ConfigurationInvalid: "invalid_configuration"}
+    told: dict[type[Exception], str] = {
+        UnknownArchitecture: "unknown_architecture",
+        ConfigurationInvalid: "invalid_configuration",
+    }
     assert verdict.status == told[error] and verdict.problem
     assert verdict.tensors == len(stored(folder(LLAMA))) and verdict.facts is None
     with pytest.raises(error) as refused:

@@ -572,7 +572,7 @@ class WritingFamilySuite(FamilySuite):
 NEW_TOKENS = 9
 
 
-def prompt(recipe: Recipe, padded: bool) -> Tensors:
+def prompt(recipe: Recipe, padded: bool) -> dict[str, Any]:
     """Three rows of seven tokens, padded on the left (an encoder: on the right) where asked."""
     ids = inputs(recipe, length=7, seed=3)["input_ids"]
     if not padded:

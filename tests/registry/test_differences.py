@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelcenter.registry import repositories
 from modelcenter.registry.differences import differences
-from modelcenter.registry.repositories import AddFile, Delete, DeleteFolder
+from modelcenter.registry.repositories import AddFile, Delete, DeleteFolder, Operation
 from tests.support.registry import commit, person
 
 
@@ -12,7 +12,7 @@ def test_files_are_added_changed_and_removed(hub):
     ann = person(hub, "ann")
     repositories.create(hub, ann, "ann/m")
     commit(hub, ann, "ann/m", {"a": b"1", "b": b"2", "old/x": b"3", "old/deep/y": b"44", "turns": b"5"})
-    operations = [
+    operations: list[Operation] = [
         AddFile("a", b"other"),
         Delete("b"),
         DeleteFolder("old"),

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import event
 
@@ -319,11 +321,12 @@ def test_facets_count_what_choosing_them_gives(session):
 
 def test_each_value_of_a_facet_leads_to_as_many_as_it_says(session):
     """Values beside a chosen one are added to it."""
-    for chosen in (
+    choices: tuple[dict[str, Any], ...] = (
         {"task": ("fill-mask",), "language": ("zh",)},
         {"text": "bert", "family": ("bert",), "size": ("<100M", "100M-1B")},
         {"organization": ("qwen",)},
-    ):
+    )
+    for chosen in choices:
         page = find(session, Query(**chosen), ANONYMOUS)
         for facet, values in page.facets.items():
             already = chosen.get(facet, ())
@@ -334,7 +337,7 @@ def test_each_value_of_a_facet_leads_to_as_many_as_it_says(session):
 
 
 def test_chosen_values_come_first_and_count_the_list(session):
-    page = find(session, Query(task="fill-mask", language=("en", "zh")), ANONYMOUS)
+    page = find(session, Query(task=("fill-mask",), language=("en", "zh")), ANONYMOUS)
     assert {value for value, _ in page.facets["language"][:2]} == {"en", "zh"}
     assert {count for _, count in page.facets["language"][:2]} == {page.total}
 
@@ -355,7 +358,7 @@ def test_organizations_that_differ_in_case_are_one(hub, session):
             ]
             assert values == [("Qwen", 31)]
             for spelling in ("qwen", "Qwen"):
-                page = find(reading, Query(organization=spelling), ANONYMOUS)
+                page = find(reading, Query(organization=(spelling,)), ANONYMOUS)
                 assert page.total == 31
                 assert page.facets["organization"][0] == ("Qwen", 31)
     finally:

@@ -29,7 +29,7 @@ class Job:
     fuse: bool = True
     dtype: str | None = None
     asked: dict[str, torch.Tensor] = field(default_factory=dict)
-    prompt: dict[str, torch.Tensor] = field(default_factory=dict)
+    prompt: dict[str, Any] = field(default_factory=dict)
 
 
 def run(world: int, place: Path, jobs: Sequence[Job]) -> dict[str, list[dict[str, Any]]]:

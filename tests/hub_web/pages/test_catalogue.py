@@ -113,7 +113,7 @@ def test_every_count_is_the_length_of_the_list_it_leads_to(page):
 
 def test_a_choice_beside_a_chosen_one_says_what_it_adds(page):
     text = page("/models?family=llama")
-    total = int(re.search(r">(\d+) models<", text)[1])
+    [total] = map(int, re.findall(r">(\d+) models<", text))
     beside = {label: link for label, link in facet_links(text).items() if "family=llama&family=" in link[0]}
     assert beside
     for label, (href, added, _) in beside.items():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import html
 import re
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 from markupsafe import Markup
 
 from hub_web.pages import presenters, snippets, verdicts
 from modelcenter.registry.tables import Model, Repository
+from modelcenter.verification import Verdict
 from tests.support.html import visible
 
 
@@ -229,11 +229,7 @@ def test_a_model_whose_weights_are_with_its_publisher_is_used_from_there(app):
 
 
 def test_a_configuration_that_cannot_be_meant_has_words_of_its_own(app):
-    verdict = SimpleNamespace(
-        **dict.fromkeys(("tensors", "bytes", "files", "format")),
-        status="invalid_configuration",
-        problem="hidden_size is 7, not divisible by num_attention_heads, 4.",
-    )
+    verdict = Verdict("invalid_configuration", "hidden_size is 7, not divisible by num_attention_heads, 4.")
     with app.test_request_context(headers={"Accept-Language": "en"}):
         view = verdicts.present(verdict, "1", datetime.now(UTC))
         badge = presenters.verdict_badge("invalid_configuration")
