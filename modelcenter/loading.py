@@ -195,7 +195,7 @@ def own_dtype(header: Mapping[str, Tensor], values: Mapping[str, Any]) -> str:
                 size *= n
             counts[info.dtype] = counts.get(info.dtype, 0) + size
     stated = values.get("dtype", values.get("torch_dtype"))
-    if stated in {FLOATING[name] for name in counts}:
+    if isinstance(stated, str) and stated in {FLOATING[name] for name in counts}:
         return str(stated)
     return FLOATING[max(counts, key=lambda name: counts[name])] if counts else "float32"
 

@@ -134,7 +134,7 @@ def verify(files: Files) -> Verdict:
     except CheckpointNotFound as error:
         return Verdict("no_checkpoint", str(error))
     except IndexContradiction as error:
-        return _contradicted(error)
+        return _contradicted(files, error)
     except CheckpointError as error:
         return Verdict("damaged", str(error))
     seen = _seen(header)
@@ -160,13 +160,15 @@ def verify(files: Files) -> Verdict:
     )
 
 
-def _contradicted(error: IndexContradiction) -> Verdict:
+def _contradicted(files: Files, error: IndexContradiction) -> Verdict:
     """An index that names other tensors than its shards hold: names are known, shapes are not."""
     missing = tuple(Missing(name, "", ()) for name in error.missing)
     unexpected = tuple(Unexpected(name, (), error.file) for name in error.unexpected)
     return Verdict(
         "incomplete" if missing or unexpected else "damaged",
         str(error),
+        family=_family(files),
+        architecture=_architecture(files),
         missing=missing[:NAMED],
         unexpected=unexpected[:NAMED],
         counts={"missing": len(missing), "unexpected": len(unexpected), "misshapen": 0},
@@ -214,6 +216,14 @@ def read_config(files: Files) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigurationInvalid(f"holds a {type(values).__name__}; expected a table of names and values")
     return values
+
+
+def _family(files: Files) -> str | None:
+    """The family that config.json names, where it can be read without the tensors."""
+    try:
+        return match(read_config(files), {}).family.name
+    except CheckpointError:
+        return None
 
 
 def _architecture(files: Files) -> str | None:

@@ -155,7 +155,7 @@ def incomplete(verdict: Verdict) -> VerdictView:
             *listed(
                 gettext("Missing"),
                 counts["missing"],
-                [Named(item.name, shape(item.shape)) for item in verdict.missing],
+                [Named(item.name, shape(item.shape) if item.shape else "") for item in verdict.missing],
             ),
             *listed(
                 gettext("Of another shape"),
@@ -168,11 +168,14 @@ def incomplete(verdict: Verdict) -> VerdictView:
             *listed(
                 gettext("Unexpected"),
                 counts["unexpected"],
-                [Named(item.name, "", shape(item.shape), item.file) for item in verdict.unexpected],
+                [
+                    Named(item.name, "", shape(item.shape) if item.shape else "", item.file)
+                    for item in verdict.unexpected
+                ],
             ),
         ),
         notes=harmless(verdict),
-        problem="" if kinds else verdict.problem,
+        problem="" if verdict.has_shapes else verdict.problem,
         open=True,
     )
 

@@ -9,7 +9,14 @@ import click
 from modelcenter.cli.options import endpoint_option, json_option
 from modelcenter.cli.output import amount, remark, say, say_json, show, table
 
-BADGES = {"complete": "✓ loads", "incomplete": "✗ incomplete", "damaged": "✗ damaged"}
+BADGES = {
+    "complete": "✓ loads",
+    "incomplete": "✗ incomplete",
+    "invalid_configuration": "✗ configuration",
+    "damaged": "✗ damaged",
+    "unknown_architecture": "? unknown",
+    "no_checkpoint": "– no weights",
+}
 
 
 @click.command("search")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # What would fail in the hands of those who fetch it. A folder without a checkpoint may well be a tokeniser's,
 # and an architecture that we do not know may be known to others.
-REFUSED = ("incomplete", "damaged")
+REFUSED = ("incomplete", "invalid_configuration", "damaged")
 
 
 @click.command("upload")

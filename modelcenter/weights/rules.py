@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Protocol
 
 import numpy as np
@@ -234,15 +235,28 @@ class WeightMap:
         def local(name: str) -> str:
             return name.removeprefix(prefix) if absent else name
 
-        def choose(names: tuple[str, ...]) -> tuple[str, ...]:
-            spelled = tuple(map(local, names))
-            return tuple(name for name in spelled if name in header)[:1] or spelled[:1]
+        copies = {local(copy) for copy in self.copies}
+        known = {local(name) for rule in self.rules.values() for name in names(rule)} | copies
+        derived = tuple(map(local, self.derived))
+        # A copy stands in for its original where files keep one name of the two, not where a stranger in the
+        # file says that the original was renamed.
+        strangers = any(
+            name not in known and not any(fnmatchcase(name, pattern) for pattern in derived)
+            for name in header
+        )
+
+        def choose(alternatives: tuple[str, ...]) -> tuple[str, ...]:
+            spelled = tuple(map(local, alternatives))
+            there = [
+                n for n in spelled if n in header and not (strangers and n in copies and n != spelled[0])
+            ]
+            return tuple(there[:1]) or spelled[:1]
 
         return replace(
             self,
             rules={ours: renamed(rule, choose) for ours, rule in self.rules.items()},
             copies={local(copy): local(original) for copy, original in self.copies.items()},
-            derived=tuple(map(local, self.derived)),
+            derived=derived,
         )
 
     def _found(self, header: Collection[str], prefix: str) -> int:
