@@ -94,7 +94,7 @@ def with_loader(name: str, address: str, model: Model) -> list[str]:
         f'model = load("{name}", endpoint="{address}")',
         f'inputs = model.tokenizer("{greeting}", return_tensors="pt")',
     ]
-    if auto_class(model.architecture) in GENERATING:
+    if auto_class(architecture(model)) in GENERATING:
         return [
             *lines,
             'ids = model.generate(inputs["input_ids"], max_new_tokens=20)',
@@ -107,7 +107,7 @@ def with_transformers(name: str, address: str, model: Model) -> list[str]:
     """The same files through transformers, which reads the hub's address when it is imported."""
     here = [] if address == HUGGING_FACE else ["import os", f'os.environ["HF_ENDPOINT"] = "{address}"', ""]
     trust = ", trust_remote_code=True" if "custom_code" in model.tags else ""
-    auto = auto_class(model.architecture)
+    auto = auto_class(architecture(model))
     return [
         *here,
         f"from transformers import {auto}, AutoTokenizer",
@@ -138,6 +138,13 @@ def with_upstream(repository: Repository, endpoint: str) -> list[str]:
         "# " + gettext("Host it here"),
         f"modelcenter upload ./{repository.name} {repository.repo_id} --endpoint {endpoint}",
     ]
+
+
+def architecture(model: Model) -> str | None:
+    """The class in config.json; of an entry without files the one that its parameters were counted with."""
+    block = (model.card or {}).get("modelcenter")
+    counted = block.get("counted_as") if isinstance(block, dict) else None
+    return model.architecture or (counted if isinstance(counted, str) else None)
 
 
 def auto_class(architecture: str | None) -> str:

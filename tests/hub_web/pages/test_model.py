@@ -6,6 +6,7 @@ import html
 import re
 from datetime import UTC, datetime
 
+import pytest
 from markupsafe import Markup
 
 from hub_web.pages import presenters, snippets, verdicts
@@ -237,3 +238,15 @@ def test_a_configuration_that_cannot_be_meant_has_words_of_its_own(app):
     assert view.problem == verdict.problem
     assert badge is not None
     assert badge.label == "Invalid configuration"
+
+
+@pytest.mark.parametrize(
+    ("counted", "auto"),
+    [("Qwen2ForCausalLM", "AutoModelForCausalLM"), ("T5ForConditionalGeneration", "AutoModelForSeq2SeqLM")],
+)
+def test_an_entry_without_files_is_used_as_the_class_it_was_counted_with(app, counted: str, auto: str):
+    repository = Repository(namespace="up", name="m", status="linked", upstream="up/m")
+    model = Model(card={"modelcenter": {"counted_as": counted}}, tags=[])
+    with app.test_request_context(headers={"Accept-Language": "en"}):
+        ways = {way.name: way.code for way in snippets.snippets(repository, model, "http://h", None)}
+    assert f"{auto}.from_pretrained" in Markup(ways["transformers"]).striptags()
