@@ -55,7 +55,8 @@ def encode(
     each text; prompt: one of your own. normalize: whether vectors have length 1; None: as the modules say.
     show_progress: a bar; None: for long work at a terminal.
 
-    Raises Invalid where there is no tokeniser, no such prompt, or a module that is not known.
+    Raises Invalid where there is no tokeniser, no such prompt, a module that is not known, or a text without
+    tokens, as the empty one is where no token begins or ends texts.
     """
     if model.tokenizer is None:
         raise Invalid("The model has no tokeniser, so it reads no texts: give its folder a vocabulary.")
@@ -66,6 +67,11 @@ def encode(
     before = chosen_prompt(told, prompt_name, prompt)
     wanted = [texts] if isinstance(texts, str) else list(texts)
     rows = cut(model, told, [before + text for text in wanted])
+    if not all(rows):
+        raise Invalid(
+            f"{wanted[rows.index([])]!r} has no tokens, so it has no vector: the tokeniser puts none around "
+            "a text. Leave it out, or give it a prompt."
+        )
     skipped = 0 if not before or counts_prompt(told) else max(len(cut(model, told, [before])[0]) - 1, 0)
     after = [finish(module, folder, model) for module in told.modules if not isinstance(module, Pooling)]
     pooling = next((module for module in told.modules if isinstance(module, Pooling)), USUAL)

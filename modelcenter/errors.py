@@ -5,7 +5,8 @@ Raised from where the fact is known; three borders translate them (hub_web/api, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
 SHOWN = 10  # names in a sentence; the rest is counted
 
@@ -269,6 +270,16 @@ class RepositoryNotFound(NotFound):
         )
 
 
+class RepositoryMoved(RepositoryNotFound):
+    """The repository has another id now; those who may read it are told which."""
+
+    code = "repository-moved"
+
+    def __init__(self, repository: str, target: str) -> None:
+        self.repository, self.place, self.target = repository, "here", target
+        ModelCenterError.__init__(self, f"Repository {repository} has moved: it is {target} now.")
+
+
 class RevisionNotFound(NotFound):
     """No branch, tag or commit of that name."""
 
@@ -276,7 +287,21 @@ class RevisionNotFound(NotFound):
 
     def __init__(self, repository: str, revision: str) -> None:
         self.repository, self.revision = repository, revision
-        super().__init__(f"{repository} has no revision {revision}: expected a branch, a tag or a commit id.")
+        super().__init__(
+            f"Invalid rev id {revision}: {repository} has no branch, tag or commit of that name."
+        )
+
+
+class AllWithdrawn(RevisionNotFound):
+    """A branch or tag of which no commit stands: their owners withdrew them all."""
+
+    code = "all-withdrawn"
+
+    def __init__(self, repository: str, revision: str) -> None:
+        self.repository, self.revision = repository, revision
+        ModelCenterError.__init__(
+            self, f"All of {revision} in {repository} was withdrawn by its owners. Name another revision."
+        )
 
 
 class EntryNotFound(NotFound):
@@ -301,6 +326,19 @@ class NotHosted(NotFound):
         )
 
 
+class NotFetched(NotFound):
+    """A large file of a mirror whose content has not come from the upstream."""
+
+    code = "not-fetched"
+
+    def __init__(self, repository: str, path: str) -> None:
+        self.repository, self.path = repository, path
+        super().__init__(
+            f"{path} of {repository} is not here yet: it comes from the upstream when it is downloaded by "
+            "its path, or when the hub's operator runs `modelcenter mirror`."
+        )
+
+
 class AccountNotFound(NotFound):
     """No person or organisation of that name."""
 
@@ -311,6 +349,28 @@ class AccountNotFound(NotFound):
         super().__init__(f"There is no account {name} here.")
 
 
+class AccessRequestNotFound(NotFound):
+    """Nobody of that name has asked to read a gated model's files, or it is in that list already."""
+
+    code = "access-request-not-found"
+
+    def __init__(self, repository: str, who: str, status: str | None = None) -> None:
+        self.repository, self.who, self.status = repository, who, status
+        problem = f"is {status} already" if status else "does not exist"
+        super().__init__(f"The access request of {who} to {repository} {problem}.")
+
+
+class DiscussionNotFound(NotFound):
+    """No discussion or pull request of that number, or no such comment in it."""
+
+    code = "discussion-not-found"
+
+    def __init__(self, repository: str, num: int, comment: str | None = None) -> None:
+        self.repository, self.num, self.comment = repository, num, comment
+        what = f"comment {comment} in #{num}" if comment else f"discussion or pull request #{num}"
+        super().__init__(f"{repository} has no {what}.")
+
+
 class BlobNotFound(NotFound):
     """The store holds no such content."""
 
@@ -319,6 +379,18 @@ class BlobNotFound(NotFound):
     def __init__(self, sha256: str) -> None:
         self.sha256 = sha256
         super().__init__(f"The store holds no blob {sha256}.")
+
+
+class BlobDamaged(ModelCenterError):
+    """Stored bytes that are not what they were when they came; they are kept aside and not served."""
+
+    code = "blob-damaged"
+
+    def __init__(self, sha256: str, problem: str) -> None:
+        self.sha256, self.problem = sha256, problem
+        super().__init__(
+            f"The stored content {sha256} {problem}. It is not served; who has the file may send it again."
+        )
 
 
 class BlobMismatch(ModelCenterError):
@@ -339,16 +411,36 @@ class AccessDenied(ModelCenterError):
     code = "access-denied"
 
 
+class Frozen(AccessDenied):
+    """A branch or tag that its owners froze: nobody may move or delete it."""
+
+    code = "frozen"
+
+    def __init__(self, ref: str) -> None:
+        self.ref = ref
+        super().__init__(
+            f"{ref} is frozen: nobody may move or delete it. Those who administer the model may thaw it."
+        )
+
+
 class Gated(AccessDenied):
     """A model that may be seen, whose files are for those whom its owner lets in."""
 
     code = "gated"
+    ADVICE: ClassVar[Mapping[str, str]] = {
+        "login": "Log in with an account that was let in.",
+        "resource": "Your token is limited to other repositories: use another.",
+        "request": "Ask for access on its page.",
+        "pending": "Your request waits for its owners to answer it.",
+        "rejected": "Its owners have rejected your request.",
+    }
 
-    def __init__(self, repository: str) -> None:
-        self.repository = repository
+    def __init__(self, repository: str, missing: str = "request") -> None:
+        """missing: what stands between the caller and the files: a key of ADVICE."""
+        self.repository, self.missing = repository, missing
         super().__init__(
             f"Access to model {repository} is restricted and you are not in the authorized list. "
-            "Ask its owner for access."
+            f"{self.ADVICE[missing]}"
         )
 
 
@@ -367,14 +459,25 @@ class InvalidToken(NotAuthenticated):
         super().__init__(sentence)
 
 
+class TooManyAttempts(ModelCenterError):
+    """So many wrong passwords that none is looked at for a while. `seconds` says how long."""
+
+    code = "too-many-attempts"
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(f"Too many wrong passwords. Try again in {-(-seconds // 60)} minutes.")
+
+
 class AlreadyExists(ModelCenterError):
     """The name is taken."""
 
     code = "already-exists"
 
-    def __init__(self, thing: str, name: str) -> None:
+    def __init__(self, thing: str, name: str, beside: str = "") -> None:
         self.thing, self.name = thing, name
-        super().__init__(f"{thing} {name} already exists.")
+        clash = f", and {beside} cannot stand beside it: one would be a folder of the other" if beside else ""
+        super().__init__(f"{thing} {name} already exists{clash}.")
 
 
 class Conflict(ModelCenterError):
@@ -390,16 +493,57 @@ class Conflict(ModelCenterError):
         )
 
 
+class MergeConflict(ModelCenterError):
+    """A pull request and its branch changed the same files in different ways."""
+
+    code = "merge-conflict"
+
+    def __init__(self, num: int, branch: str, files: Sequence[str]) -> None:
+        self.num, self.branch, self.files = num, branch, tuple(files)
+        super().__init__(
+            f"Pull request #{num} cannot be merged: {branch} has changed the same files in another way: "
+            f"{listed(files)}. Merge {branch} into refs/pr/{num} with git, or open a new pull request "
+            f"that starts from {branch} as it is now."
+        )
+
+
 class Invalid(ModelCenterError):
     """A request or value that cannot be meant: says what was found and what was expected."""
 
     code = "invalid"
 
 
+class InvalidPath(Invalid):
+    """No file may lie at that path: not in every checkout of the repository."""
+
+    code = "invalid-path"
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = path
+        super().__init__(f"{path[:200]!r} cannot be a path in a repository: {problem}.")
+
+
 class TooLarge(ModelCenterError):
     """More bytes than are taken on this way: says the limit and the other way."""
 
     code = "too-large"
+
+
+class QuotaExceeded(ModelCenterError):
+    """An account's files would take more than they may."""
+
+    code = "quota-exceeded"
+
+    def __init__(self, owner: str, quota: int, used: int, new: int) -> None:
+        self.owner, self.quota, self.used, self.new = owner, quota, used, new
+        super().__init__(
+            f"{owner} may store {_size(quota)} and has stored {_size(used)}: there is no room for "
+            f"{_size(new)} more. Delete models, or ask who runs the hub for more room."
+        )
+
+
+def _size(count: int) -> str:
+    return f"{count / 10**9:,.2f} GB" if count >= 10**7 else f"{count:,} bytes"
 
 
 class NotSupported(ModelCenterError):
@@ -439,6 +583,32 @@ class HubUnreachable(HubError):
         super().__init__(
             f"{endpoint} does not answer ({problem}). Is the hub running, and the address right?"
         )
+
+
+class HubUntrusted(HubUnreachable):
+    """The hub shows a certificate that nobody vouches for whom this machine trusts."""
+
+    code = "hub-untrusted"
+
+    def __init__(self, endpoint: str, problem: str) -> None:
+        self.endpoint, self.problem = endpoint, problem
+        ModelCenterError.__init__(
+            self,
+            f"The certificate of {endpoint} cannot be trusted ({problem}), so nothing was sent. If an "
+            "authority of your own signed it, or a proxy of yours replaces it, name the file with that "
+            "authority's certificate by --ca FILE or SSL_CERT_FILE.",
+        )
+
+
+def unreachable(endpoint: str, error: Exception) -> HubUnreachable:
+    """The error of ours for one of the network."""
+    problem = str(error) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in problem:
+        reason = problem.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+        return HubUntrusted(endpoint, reason or problem)
+    if type(error).__name__ == "ProxyError":
+        problem = f"the proxy in between says: {problem}"
+    return HubUnreachable(endpoint, problem)
 
 
 class HubRefused(HubError):

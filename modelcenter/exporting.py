@@ -14,11 +14,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from functools import cache, partial
+from functools import cache, partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelcenter.checkpoint.source import Checkpoint, LocalFiles, open_checkpoint
+from modelcenter.checkpoint.header import FLOATING
+from modelcenter.checkpoint.source import LocalFiles, TensorInfo, open_checkpoint
 from modelcenter.checkpoint.write import MAX_SHARD_BYTES, Pending, write_safetensors
 from modelcenter.conversion.companions import companions
 from modelcenter.conversion.report import Progress
@@ -32,13 +33,15 @@ from modelcenter.errors import (
 )
 from modelcenter.families import forms, native, openbmb
 from modelcenter.families.configuration import Configuration
-from modelcenter.families.family import in_layout
+from modelcenter.families.family import Family, in_layout
 from modelcenter.families.match import Match, family, match
 from modelcenter.families.table import CLASSES, FAMILIES
-from modelcenter.loading import FLOATING, settle_copies
-from modelcenter.saving import safetensors_name
-from modelcenter.verification import read_config, verify
+from modelcenter.loading import settle_copies
+from modelcenter.models.config import LanguageHead
+from modelcenter.saving import cast, safetensors_name
+from modelcenter.verification import config_name, read_config, verify
 from modelcenter.weights.plan import plan
+from modelcenter.weights.relations import names
 from modelcenter.weights.rules import WeightMap
 
 if TYPE_CHECKING:
@@ -46,11 +49,6 @@ if TYPE_CHECKING:
 
 FORMS = (forms.HUGGINGFACE, openbmb.DIALECT, native.DIALECT)
 KNOWN = {*FAMILIES.values(), *CLASSES.values(), *openbmb.FILES.values()}  # files in families/
-# Decoders whose head over tokens' classes is not called score.
-WITH_CLASSIFIER = tuple(
-    f"{name}ForTokenClassification"
-    for name in ("Bloom", "Falcon", "GPT2", "GPTBigCode", "GPTNeo", "GPTNeoX", "Mpt")
-)
 PICKLE = "pytorch_model.pt"  # OpenBMB's one file
 
 
@@ -59,7 +57,9 @@ class FormReport:
     """A checkpoint written in another form and read back.
 
     files: the weights. identical: of `tensors`, those that were read back bit for bit as they were meant.
-    computed: parameters that the form holds by other values. notes: what it cannot hold.
+    computed: parameters that the form holds by other values. dtype: of what was written, or several.
+    notes: what the form cannot hold, what its own classes have and the checkpoint lacks, what of the
+    checkpoint was left out.
     """
 
     family: str
@@ -112,10 +112,12 @@ def export(
 
     destination: a folder that is absent or empty. The files that go with the weights (`companions`) are
     copied along, and config.json is kept beside the new one, so that the way back says all that it said.
-    Values are moved, not changed, but for those named by `modelcenter/families/forms.py`. Raises
-    CannotConvert where the other form cannot hold the model, ConversionDiffers where what was written is read
-    otherwise; nothing is left then.
+    Values are moved in the dtype of their own tensors (OpenBMB's form has one dtype a file), not changed,
+    but for those named in `modelcenter/families/forms`. Raises CannotConvert where the other form cannot
+    hold the model, ConversionDiffers where what was written is read otherwise; nothing is left then.
     """
+    import torch
+
     from modelcenter.weights.execute import execute
 
     source, destination = Path(source), Path(destination)
@@ -130,16 +132,23 @@ def export(
         audit.require(source)
         tied, _ = settle_copies(checkpoint, audit, matched)
         config = matched.arranged(tied=tied)
-        kept = kept_config(source, to)
+        kept = read_config(LocalFiles(source)) if matched.dialect == to else kept_config(source, to)
         if kept is None:
             form(matched.family.name, to)
         # What lies together in our own form is cut apart where values are computed, or as it is written.
         is_described = to in forms.FORMS.get(matched.family.name, {})
         together = matched.dialect == native.DIALECT and not is_described
+        if matched.dialect == openbmb.DIALECT and kept is not None:
+            config = with_kept_head(config, kept)
         config = in_layout(config, "fused" if to == native.DIALECT or together else "separate")
         weights = matched.weights(config, header)
-        dtype = widest(checkpoint, weights)
-        parameters = execute(plan(weights, header, {}), checkpoint, dtype=dtype, device=_cpu())
+        dtypes = widest(header, weights)
+        if to == openbmb.DIALECT:  # one dtype a file
+            dtypes = dict.fromkeys(dtypes, reduce(torch.promote_types, dtypes.values()))
+        assignments = plan(weights, header, {})
+        parameters = execute(
+            assignments, checkpoint, dtype=torch.float32, device=torch.device("cpu"), others=dtypes
+        )
         found = replace(matched, config=config)
         target = arranged(found, parameters.__getitem__, to, kept)
         computed = {
@@ -147,6 +156,12 @@ def export(
             for name, make in target.adapted.values.items()
         }
         tensors = pending(target, parameters, computed)
+        notes = (
+            *target.adapted.notes,
+            *lacking(target, tensors),
+            *left_out(audit.unused, tensors, "nothing reads it"),
+            *left_out(audit.derived, tensors, "config.json implies it"),
+        )
         draft = destination.parent / f".{destination.name}-{secrets.token_hex(4)}"
         try:
             draft.mkdir(parents=True)
@@ -155,6 +170,8 @@ def export(
             else:
                 files = write_safetensors(draft, tensors, max_shard_bytes=max_shard_bytes)
             write_json(draft / "config.json", target.values)
+            if kept is not None and {"half": True, **kept} == {"half": True, **target.values}:
+                shutil.copyfile(kept_file(source, matched, to), draft / "config.json")  # every byte of it
             copied = copy_companions(source, draft, matched, to)
             identical = proved(draft, tensors, progress)
             destination.mkdir(parents=True, exist_ok=True)
@@ -172,27 +189,23 @@ def export(
         identical=identical,
         computed=len(computed),
         size_bytes=sum((destination / name).stat().st_size for name in files),
-        dtype=str(dtype).removeprefix("torch."),
-        notes=target.adapted.notes,
+        dtype=", ".join(dict.fromkeys(FLOATING[tensor.dtype] for tensor in tensors.values())),
+        notes=notes,
     )
 
 
-def _cpu() -> torch.device:
+def widest(header: Mapping[str, TensorInfo], weights: WeightMap) -> dict[str, torch.dtype]:
+    """Of each parameter the dtype that holds every value of the tensors that it is made of."""
     import torch
 
-    return torch.device("cpu")
+    def own(name: str) -> torch.dtype:
+        dtype: torch.dtype = getattr(torch, FLOATING.get(header[name].dtype, "float32"))
+        return dtype
 
-
-def widest(checkpoint: Checkpoint, weights: WeightMap) -> torch.dtype:
-    """The dtype that holds every value of the tensors that are read."""
-    import torch
-
-    dtype: torch.dtype | None = None
-    header = checkpoint.header.tensors
-    for name in {piece.source for ours in weights.parameters for piece in weights.pieces(ours)}:
-        own = getattr(torch, FLOATING.get(header[name].dtype, "float32"))
-        dtype = own if dtype is None else torch.promote_types(dtype, own)
-    return dtype or torch.float32
+    return {
+        ours: reduce(torch.promote_types, (own(name) for name in names(weights.rules[ours])))
+        for ours in weights.parameters
+    }
 
 
 def arranged(matched: Match, get: forms.Get, to: str, kept: Mapping[str, Any] | None) -> _Target:
@@ -205,6 +218,9 @@ def arranged(matched: Match, get: forms.Get, to: str, kept: Mapping[str, Any] | 
         values = native.described(name, matched.config)
     else:
         found, adapted = family(name.replace("-", "_")), written.adapt(matched.config, get)
+        rows: Any = getattr(matched.config, "vocab_size", None)
+        if kept is not None and kept.get("vocab_size") == rows != getattr(adapted.config, "vocab_size", rows):
+            adapted = with_kept_rows(adapted, rows)
         values = written.describe(adapted.config)
     weights = found.dialects[to](adapted.config)
     if unplaced := [ours for ours in weights.parameters if ours not in weights.rules]:
@@ -218,10 +234,10 @@ def arranged(matched: Match, get: forms.Get, to: str, kept: Mapping[str, Any] | 
     if told:
         raise CannotConvert(f"{to} has no way to say {listed(told)}: the model has no such form.")
     if kept is not None and written is not None:
-        values = restored(values, kept, reader, header, adapted.config, name)
+        values = restored(values, kept, reader, header, adapted.config, name, to)
     return _Target(
         Match(found, to, Configuration(values), adapted.config),
-        spelled(weights, values, header),
+        spelled(found, weights, values, header),
         values,
         adapted,
     )
@@ -234,7 +250,7 @@ def as_kept(matched: Match, to: str, kept: Mapping[str, Any]) -> _Target | None:
     anew: their files hold rows and copies that no config.json tells.
     """
     name = matched.family.name
-    module = name.replace("-", "_")
+    module = kept_module(kept) or name.replace("-", "_")
     is_described = openbmb.DIALECT in forms.FORMS.get(name, {})
     if to == native.DIALECT or (to == openbmb.DIALECT and is_described) or module not in KNOWN:
         return None
@@ -255,21 +271,48 @@ def as_kept(matched: Match, to: str, kept: Mapping[str, Any]) -> _Target | None:
         return None
     return _Target(
         Match(found, to, Configuration(values), matched.config),
-        spelled(weights, values, header),
+        spelled(found, weights, values, header),
         values,
         adapted,
     )
 
 
-def spelled(weights: WeightMap, values: Mapping[str, Any], header: Mapping[str, Any]) -> WeightMap:
+def spelled(
+    found: Family, weights: WeightMap, values: Mapping[str, Any], header: Mapping[str, Any]
+) -> WeightMap:
     """The names as transformers writes them: a model without a head lacks the prefix of those with one."""
     named = str((values.get("architectures") or [""])[0])
-    if named in WITH_CLASSIFIER:
-        made = {name.replace("score.", "classifier."): told for name, told in header.items()}
+    if named in found.spellings:
+        ours, theirs = found.spellings[named]
+        made = {
+            theirs + name.removeprefix(ours) if name.startswith(ours) else name: told
+            for name, told in header.items()
+        }
         return weights.bind(made)
-    if not named.endswith("Model") or named.endswith(("HeadModel", "ChatGLMModel", "MarianMTModel")):
+    if not is_headless(named):
         return weights
     return weights.bind({name.removeprefix(weights.optional_prefix): told for name, told in header.items()})
+
+
+def is_headless(named: str) -> bool:
+    """Whether a class of transformers is one without a head."""
+    return named.endswith("Model") and not named.endswith(
+        ("HeadModel", "HeadsModel", "ChatGLMModel", "MarianMTModel")
+    )
+
+
+def with_kept_head(config: Any, kept: Mapping[str, Any]) -> Any:
+    """The model without the head that OpenBMB's form has lent it: see `forms.NO_HEAD`."""
+    head = getattr(config, "head", None)
+    is_lent = isinstance(head, LanguageHead) and head.tied and is_headless(Configuration(kept).architecture)
+    return replace(config, head=None) if is_lent else config
+
+
+def with_kept_rows(adapted: forms.Adapted, rows: int) -> forms.Adapted:
+    """The table of tokens as it is, where the form would pad it and the one that was kept had no padding."""
+    config: Any = adapted.config
+    values = {name: value for name, value in adapted.values.items() if name != "embedding.weight"}
+    return replace(adapted, config=replace(config, vocab_size=rows), values=values)
 
 
 def form(name: str, to: str) -> forms.Form | None:
@@ -301,15 +344,54 @@ def restored(
     header: Mapping[str, Any],
     config: Any,
     name: str,
+    to: str,
 ) -> dict[str, Any]:
     """The config.json that was kept when the model came from this form, if it still says this model."""
     try:
-        known = forms.canonical(reader(Configuration(kept), header))
+        known = reader(Configuration(kept), header)
     except CheckpointError:
         return values
-    told = forms.differences(forms.canonical(config), known)
-    allowed = forms.RESTORED.get(name, ())
-    return dict(kept) if are_restored(told, allowed) else values
+    told = forms.differences(forms.canonical(config), forms.canonical(known))
+    if not are_restored(told, forms.RESTORED.get(name, ())):
+        return values
+    if to != openbmb.DIALECT:
+        return dict(kept)
+    # What a table's rows say, and whether there is a matrix beside them, the file knows better.
+    said = {**openbmb.DEFAULTS.get(name, {}), **kept}
+    # One that tells classes has no such matrix, tied or not.
+    by_file = set(openbmb.OF_THE_FILE) - ({"tied"} if said.get("cls_head") and said.get("tied") else set())
+    keys = [key for key in sorted(by_file) if key in values and values[key] != said.get(key)]
+    return {**values, **kept, **{key: values[key] for key in keys}} if keys else dict(kept)
+
+
+def kept_module(kept: Mapping[str, Any]) -> str | None:
+    """The file in families/ of whom transformers' config.json names: OpenBMB's tells no mT5 from a T5."""
+    named = kept.get("model_type")
+    return CLASSES.get(
+        Configuration(kept).architecture, FAMILIES.get(named) if isinstance(named, str) else None
+    )
+
+
+def lacking(target: _Target, tensors: Mapping[str, Pending]) -> tuple[str, ...]:
+    """What the form's own classes have and the file does not, as a sentence; nothing where it has all."""
+    found, to = target.matched.family, target.matched.dialect
+    written = forms.FORMS.get(found.name, {}).get(to)
+    if written is None:
+        return ()
+    whole = written.whole(target.adapted.config)
+    absent = [
+        name for name in implied(found.dialects[to](whole), forms.Adapted(whole)) if name not in tensors
+    ]
+    if not absent:
+        return ()
+    names = listed(absent, len(absent))
+    return (f"The checkpoint lacks {names}: OpenBMB's classes leave them as they begin them.",)
+
+
+def left_out(names: Iterable[str], tensors: Mapping[str, Pending], reason: str) -> tuple[str, ...]:
+    """Tensors of the source that make no parameter and that the form does not repeat, as a sentence."""
+    gone = [name for name in names if name not in tensors]
+    return (f"Left out, since {reason}: {listed(gone)}.",) if gone else ()
 
 
 def are_restored(told: Iterable[str], allowed: Iterable[str]) -> bool:
@@ -326,6 +408,12 @@ def kept_config(folder: Path, form: str) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
+def kept_file(source: Path, matched: Match, to: str) -> Path:
+    """The config.json of the form `to` in a folder: its own, or the one that was kept."""
+    own = matched.dialect == to
+    return source / (config_name(LocalFiles(source)) if own else f"{to}_config.json")
+
+
 def pending(
     target: _Target,
     parameters: Mapping[str, torch.Tensor],
@@ -334,17 +422,14 @@ def pending(
     """The tensors of the file, by name, made when their turn comes."""
     from modelcenter.weights.execute import exported
 
-    dtype = stored_dtype(target, parameters, computed)
+    one = stored_dtype(target, parameters, computed)
     wanted = {
         name: computed[name]() if name in computed else parameters[name] for name in target.weights.parameters
     }
 
-    def cast(values: Callable[[], torch.Tensor]) -> torch.Tensor:
-        return values().to(dtype)
-
     made = {
-        name: Pending(safetensors_name(str(dtype)), shape, partial(cast, values))
-        for name, shape, _, values in exported(target.weights, wanted)
+        name: Pending(safetensors_name(str(one or own)), shape, partial(cast, values, one or own))
+        for name, shape, own, values in exported(target.weights, wanted)
     }
     return {**made, **{copy: made[original] for copy, original in target.adapted.duplicates.items()}}
 
@@ -353,13 +438,16 @@ def stored_dtype(
     target: _Target,
     parameters: Mapping[str, torch.Tensor],
     computed: Mapping[str, Callable[[], torch.Tensor]],
-) -> torch.dtype:
-    """The narrowest dtype of the form that holds every value: OpenBMB's has two, fp16 and fp32."""
+) -> torch.dtype | None:
+    """The narrowest dtype of the form that holds every value: OpenBMB's has two, fp16 and fp32.
+
+    None: that of each tensor's own parameters.
+    """
     import torch
 
-    own = next(iter(parameters.values())).dtype
     if target.matched.dialect != openbmb.DIALECT:
-        return torch.float32 if target.adapted.widened else own
+        return torch.float32 if target.adapted.widened else None
+    own = next(iter(parameters.values())).dtype
     if own is torch.float16 and not target.adapted.widened:
         return own
     fits = target.adapted.widened and all(
@@ -402,8 +490,13 @@ def copy_companions(source: Path, draft: Path, matched: Match, to: str) -> tuple
         shutil.copyfile(source / name, draft / name)
         copied.append(name)
     if matched.dialect not in (to, native.DIALECT):
-        shutil.copyfile(source / "config.json", draft / f"{matched.dialect}_config.json")
-        copied.append(f"{matched.dialect}_config.json")
+        kept = f"{matched.dialect}_config.json"
+        shutil.copyfile(source / config_name(LocalFiles(source)), draft / kept)
+        values, rows = read_config(LocalFiles(source)), getattr(matched.config, "vocab_size", None)
+        if matched.dialect == openbmb.DIALECT and values.get("vocab_size", rows) != rows:
+            # Released ones get it wrong; on the way back it tells how many rows the table had.
+            write_json(draft / kept, values | {"vocab_size": rows})
+        copied.append(kept)
     return tuple(copied)
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelcenter.checkpoint.header import FLOATING
 from modelcenter.checkpoint.sentence import read_sentences
 from modelcenter.checkpoint.source import Checkpoint, LocalFiles, TensorInfo, open_checkpoint
-from modelcenter.errors import CopyDiffers, ExtraMissing, Invalid
+from modelcenter.errors import ExtraMissing, Invalid
 from modelcenter.families import openbmb
+from modelcenter.families.derived import contradiction
 from modelcenter.families.match import Match, match
 from modelcenter.models.config import ModelConfig, share
 from modelcenter.verification import read_config
@@ -34,7 +36,6 @@ DTYPE_NAMES = {
     "bf16": "bfloat16",
     "fp64": "float64",
 }
-FLOATING = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,19 @@ class LoadReport:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a model came from: what `save` needs to write it back, and its generation settings."""
+    """Where a model came from: what `save` needs to write it back, and its generation settings.
+
+    stored: the dtype of every tensor of the files, by safetensors' name. own_dtype: that of the parameters,
+    where nobody asked for one. kept: the derived tensors, and those that were rounded to `own_dtype`, as the
+    files have them: mapped, so that they take no memory.
+    """
 
     folder: Path
     matched: Match
     audit: Audit
-    names: frozenset[str]
+    stored: Mapping[str, str]
+    own_dtype: torch.dtype | None = None
+    kept: Mapping[str, torch.Tensor] = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -111,7 +119,9 @@ def load(
     mesh: a DeviceMesh with a dimension named `tp`: each rank copies only its share, parameters are DTensors.
     endpoint, token: of the hub; else MODELCENTER_ENDPOINT, the saved login, HF_ENDPOINT.
     local_files_only: take what the cache holds, ask no hub.
-    architecture: of a checkpoint in OpenBMB's original form where its tensors leave two: `bert`, `roberta`.
+    architecture: of a checkpoint in OpenBMB's original form, where its tensors leave two (`bert` and
+        `roberta`, `t5` and `cpm2`): `bert`, `cpm1`, `cpm2`, `cpm3`, `cpmant`, `cpmbee`, `glm`, `gpt2`,
+        `gptj`, `llama`, `longformer`, `opt`, `roberta`, `t5`, `vit`.
 
     Raises RepositoryNotFound, RevisionNotFound; CheckpointError and its kinds where the checkpoint is
     damaged, of no known architecture, or does not hold exactly the tensors that its config.json implies:
@@ -150,11 +160,13 @@ def load(
     weights = matched.weights(config, header)
     accounts = audit(weights, header, spare=matched.weights(stored, header))
     accounts.require(folder)
+    derived = {name: checkpoint.tensor(name) for name in whole_audit.derived}
+    corrections = (*matched.corrections, *corrections, *contradictions(derived, matched.config))
 
     kept = wanted or getattr(torch, own_dtype(header, matched.configuration.values))
     assignments = plan(weights, header, wants(config, mesh))
-    precise = {name for name, parameter in config.tree().items() if parameter.precise}
-    parameters = execute(assignments, checkpoint, dtype=kept, device=target, precise=precise)
+    others = precise_parameters(config, kept)
+    parameters = execute(assignments, checkpoint, dtype=kept, device=target, others=others)
     model = build(config)
     assign(model, parameters, config, mesh)
     model.eval()
@@ -163,9 +175,18 @@ def load(
 
     num_types = getattr(matched.config, "type_vocab_size", 0)
     model.tokenizer = load_tokenizer(folder, matched.family.name, num_types)
-    model.source = Origin(folder, matched, whole_audit, frozenset(header), generation_values(folder))
-    rounded = [a for a in assignments if a.parameter not in precise]
-    read = {piece.source: header[piece.source] for a in rounded for piece in a.pieces}
+    cast = [a for a in assignments if a.parameter not in others]
+    read = {piece.source: header[piece.source] for a in cast for piece in a.pieces}
+    rounded = [] if wanted else [name for name, info in read.items() if loses_bits(info.dtype, kept)]
+    model.source = Origin(
+        folder,
+        matched,
+        whole_audit,
+        stored={name: info.dtype for name, info in header.items()},
+        own_dtype=None if wanted else kept,
+        kept=derived | {name: checkpoint.tensor(name) for name in rounded},
+        generation=generation_values(folder),
+    )
     own = config.own_parameters()  # what others repeat is read once, and again from memory
     model.report = LoadReport(
         folder=folder,
@@ -215,26 +236,42 @@ def own_dtype(header: Mapping[str, Tensor], values: Mapping[str, Any]) -> str:
     return FLOATING[max(counts, key=lambda name: counts[name])] if counts else "float32"
 
 
-def settle_copies(checkpoint: Checkpoint, audit: Audit, matched: Match) -> tuple[bool, tuple[str, ...]]:
-    """Compare every redundant tensor with the one it repeats: (whether the head stays tied, corrections).
+def precise_parameters(config: ModelConfig, dtype: torch.dtype) -> dict[str, torch.dtype]:
+    """The parameters that have another dtype in a model of `dtype`, with that dtype: see `Parameter`."""
+    import torch
 
-    A head that holds other values than the embedding makes the model untied, whatever config.json says.
-    Raises CopyDiffers for any other difference: nothing is dropped.
-    """
+    own = str(dtype).removeprefix("torch.")
+    tree = config.tree()
+    return {name: torch.float32 for name, parameter in tree.items() if parameter.dtype_in(own) != own}
+
+
+def loses_bits(stored: str, dtype: torch.dtype) -> bool:
+    """Whether values of safetensors' `stored` are rounded to become `dtype`."""
+    import torch
+
+    own = getattr(torch, FLOATING.get(stored, str(dtype).removeprefix("torch.")))
+    return torch.promote_types(own, dtype) != dtype
+
+
+def settle_copies(checkpoint: Checkpoint, audit: Audit, matched: Match) -> tuple[bool, tuple[str, ...]]:
+    """Compare every redundant tensor with the one it repeats, bit for bit: see `Match.settle`."""
     from modelcenter.weights.execute import equal_bits
 
-    tied, corrections = True, []
-    head = getattr(matched.config, "head", None)
-    for copy, original in audit.copies.items():
-        if equal_bits(checkpoint.tensor(copy), checkpoint.tensor(original)):
-            continue
-        if head is None or not head.tied or copy not in matched.head_sources(checkpoint.header.tensors):
-            raise CopyDiffers(copy, original, checkpoint.header.tensors[copy].file)
-        tied = False
-        corrections.append(
-            f"config.json ties {copy} to {original}, the files hold other values: loaded untied."
-        )
-    return tied, tuple(corrections)
+    return matched.settle(
+        audit,
+        checkpoint.header.tensors,
+        lambda copy, original: not equal_bits(checkpoint.tensor(copy), checkpoint.tensor(original)),
+    )
+
+
+def contradictions(derived: Mapping[str, torch.Tensor], config: ModelConfig) -> Iterator[str]:
+    """What derived tensors hold that is not what the configuration implies; it is followed all the same."""
+    import torch
+
+    for name, value in derived.items():
+        wide = value.float() if value.dtype is torch.bfloat16 else value
+        if (told := contradiction(name, wide.numpy(), config)) is not None:
+            yield f"{name} holds {told}: config.json is followed."
 
 
 def wants(config: ModelConfig, mesh: DeviceMesh | None) -> dict[str, Want]:

@@ -6,14 +6,23 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelcenter.checkpoint.files import LocalFiles
 from modelcenter.checkpoint.write import MAX_SHARD_BYTES, Pending, write_safetensors
 from modelcenter.conversion.companions import companions
 from modelcenter.errors import Invalid
+from modelcenter.families import openbmb
+from modelcenter.verification import config_name
+from modelcenter.weights.relations import names
+from modelcenter.weights.rules import WeightMap
 
 if TYPE_CHECKING:
+    import torch
+
     from modelcenter.loading import Origin
     from modelcenter.models.model import Model
 
@@ -23,9 +32,11 @@ def save(
 ) -> tuple[str, ...]:
     """Write `model` as safetensors under the names its checkpoint had; returns the weight files' names.
 
-    Every element that a rule reads comes back bit for bit in the model's dtype, whatever the fusion;
-    redundant copies are written again where the checkpoint had them, derived tensors are not, nor those of
-    layers that are not run. The files that go with the weights (`companions`) are copied. A folder is
+    Every element that a rule reads comes back bit for bit, whatever the fusion: in the dtype that `load` was
+    asked for, else in that of its own tensor, those that loading rounded with the bits they had wherever they
+    were not changed since. Parameters that are precise whatever the model's dtype keep that of their tensor.
+    Redundant copies and derived tensors are written again where the checkpoint had them; those of layers that
+    are not run are not. The files that go with the weights (`companions`) are copied. A folder is
     replaced only once all is written. Raises Invalid for a model that `load` did not make, or one that holds
     less than the checkpoint (`head=`) or only a rank's share.
     """
@@ -37,11 +48,13 @@ def save(
     parameters = model.state_dict()
     if any(hasattr(p, "device_mesh") for p in parameters.values()):
         raise Invalid("The model is split over ranks; load it without a mesh to save it whole.")
-    weights = origin.matched.weights(model.config, dict.fromkeys(origin.names))  # type: ignore[arg-type]
-    tensors = {
-        name: Pending(safetensors_name(str(dtype)), shape, values)
-        for name, shape, dtype, values in exported(weights, parameters)
-    }
+    weights = origin.matched.weights(model.config, dict.fromkeys(origin.stored))  # type: ignore[arg-type]
+    as_stored = dtypes_of_their_own(origin, weights, model)
+    tensors = {}
+    for name, shape, dtype, values in exported(weights, parameters):
+        dtype = as_stored.get(name, dtype)
+        before = origin.kept.get(name) if name in as_stored else None
+        tensors[name] = Pending(safetensors_name(str(dtype)), shape, partial(cast, values, dtype, before))
     dropped = set(origin.audit.read) - set(tensors) - set(origin.audit.copies)
     if dropped:
         raise Invalid(
@@ -49,13 +62,47 @@ def save(
         )
     for copy, original in origin.audit.copies.items():
         tensors.setdefault(copy, tensors[original])
+    for name in origin.audit.derived:
+        value = origin.kept[name]
+        tensors[name] = Pending(origin.stored[name], tuple(value.shape), value.detach)
     folder = Path(folder)
     written = write_safetensors(folder, tensors, max_shard_bytes=max_shard_bytes)
     if folder.resolve() != origin.folder.resolve():
         for name in companions(origin.folder):
             replaced(origin.folder / name, folder / name)
-    describe(folder / "config.json", model)
+    describe(folder / config_name(LocalFiles(folder)), model)
     return written
+
+
+def dtypes_of_their_own(origin: Origin, weights: WeightMap, model: Model) -> dict[str, torch.dtype]:
+    """The tensors that keep the dtype they were stored with: all, or those of precise parameters alone where
+    the model has been asked for in another, or brought to it."""
+    import torch
+
+    from modelcenter.checkpoint.header import TORCH_NAMES
+    from modelcenter.loading import precise_parameters
+
+    precise = precise_parameters(model.config, model.dtype)
+    kept = weights.parameters if model.dtype == origin.own_dtype else precise
+    tensors = {theirs for ours in kept for theirs in names(weights.rules[ours]) if theirs in origin.stored}
+    return {name: getattr(torch, TORCH_NAMES[origin.stored[name]]) for name in tensors}
+
+
+def cast(
+    values: Callable[[], torch.Tensor], dtype: torch.dtype, before: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The values as `dtype`.
+
+    before: what they were rounded from in loading; it is written wherever they still are that.
+    """
+    import torch
+
+    made = values()
+    if before is None:
+        return made.to(dtype)
+    rounded = before.to(made.dtype)
+    unchanged = (made == rounded) | (made.isnan() & rounded.isnan())
+    return torch.where(unchanged, before, made.to(dtype))
 
 
 def safetensors_name(dtype: str) -> str:
@@ -77,7 +124,7 @@ def describe(config: Path, model: Model) -> None:
     """Let config.json say the dtype that the weights now have."""
     values = json.loads(config.read_text("utf-8"))
     dtype = str(model.dtype).removeprefix("torch.")
-    if "model_type" not in values:  # OpenBMB's form, whose constructors know one switch and nothing else
+    if model.source.matched.dialect == openbmb.DIALECT:  # whose constructors know one switch and nothing else
         values["half"] = dtype == "float16"
     else:
         values["dtype" if "dtype" in values else "torch_dtype"] = dtype

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import islice
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from modelcenter.checkpoint.files import LocalFiles
 from modelcenter.checkpoint.sentence import read_sentences
-from modelcenter.checkpoint.source import CheckpointHeader, Files, read_header
+from modelcenter.checkpoint.source import CONFIGS, CheckpointHeader, Files, read_header
 from modelcenter.errors import (
     CheckpointError,
     CheckpointNotFound,
     ConfigurationInvalid,
+    CopyDiffers,
     IndexContradiction,
     UnknownArchitecture,
 )
+from modelcenter.families.derived import contradiction
 from modelcenter.families.match import match
 from modelcenter.models.config import ModelConfig
 from modelcenter.weights.plan import Audit, Misshapen, Missing, Unexpected
@@ -28,13 +34,18 @@ Status = Literal[
     "complete", "incomplete", "invalid_configuration", "unknown_architecture", "no_checkpoint", "damaged"
 ]
 MOST_CONFIG_BYTES = 4_000_000
+MOST_VALUE_BYTES = 4 << 20  # of one derived tensor whose values are read
 NAMED = 200  # tensors of a kind that a report names; the rest is counted
 BITS = {"fp32": 32, "fp16": 16, "int8": 8, "int4": 4}  # of a parameter, in the types that people load in
 
 
-def memory(parameters: int) -> dict[str, int]:
-    """The bytes that the weights take in each of `BITS`; what a quantised form needs besides is left out."""
-    return {name: -(-parameters * bits // 8) for name, bits in BITS.items()}
+def memory(parameters: int, precise: int = 0) -> dict[str, int]:
+    """The bytes that the weights take in each of `BITS`; what a quantised form needs besides is left out.
+
+    precise: how many of the parameters stay in single precision in a model of fp16.
+    """
+    sizes = {name: -(-parameters * bits // 8) for name, bits in BITS.items()}
+    return sizes | {"fp16": sizes["fp16"] + 2 * precise}
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ class ModelFacts:
     """What the configuration implies; None where the architecture has no such thing.
 
     max_position_embeddings: tokens. parameters: those of the model, a tied head and layers that are shared
-    counted once.
+    counted once; precise_parameters: those of them that stay in single precision in a model of fp16.
     """
 
     hidden_size: int
@@ -53,10 +64,13 @@ class ModelFacts:
     vocab_size: int | None
     max_position_embeddings: int | None
     parameters: int
+    precise_parameters: int = 0
 
     @classmethod
     def of(cls, config: ModelConfig) -> ModelFacts:
         """The facts of a model."""
+        own, tree = config.own_parameters(), config.tree()
+        precise = [name for name in own if tree[name].dtype_in("float16") != "float16"]
         return cls(
             hidden_size=config.hidden_size,
             num_layers=config.num_layers,
@@ -65,7 +79,8 @@ class ModelFacts:
             head_dim=config.head_dim,
             vocab_size=config.vocab_size,
             max_position_embeddings=config.max_position_embeddings,
-            parameters=sum(map(prod, config.own_parameters().values())),
+            parameters=sum(map(prod, own.values())),
+            precise_parameters=sum(prod(own[name]) for name in precise),
         )
 
 
@@ -79,8 +94,14 @@ class Verdict:
     run code.
     problem: the sentence, empty when complete. tensors: how many the files hold; counts: how many of each
     kind where a list here was cut. parameters: elements in the files, bytes: what they take. redundant:
-    tensors that repeat another (copy -> original): from headers alone the tie is assumed, `load` compares.
-    derived: tensors that follow from the configuration.
+    tensors that repeat another (copy -> original), as far as dtypes tell and, where values were read, the
+    first MOST_VALUE_BYTES; `load` compares all.
+    derived: tensors that follow from the configuration; contradicted: those of them that hold something else
+    than it implies, with what, where values were read. unused: learned tensors that no layer reads, such as
+    heads that pretraining left behind. others: entries of pickles that are no tensors, with their kind.
+    corrections: where the files say other than config.json and are followed: a vocabulary of more rows, a
+    head that is not tied. unknown_modules: what modules.json has between texts and vectors that is not known:
+    `load` loads the model, `encode` refuses.
     """
 
     status: Status
@@ -99,7 +120,12 @@ class Verdict:
     misshapen: tuple[Misshapen, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     derived: tuple[str, ...] = ()
+    contradicted: Mapping[str, str] = field(default_factory=dict)
     redundant: Mapping[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+    others: Mapping[str, str] = field(default_factory=dict)
+    corrections: tuple[str, ...] = ()
+    unknown_modules: tuple[str, ...] = ()
     facts: ModelFacts | None = None
 
     @property
@@ -113,14 +139,32 @@ class Verdict:
         return self.facts.parameters if self.facts else self.parameters
 
     @property
+    def memory(self) -> dict[str, int]:
+        """The bytes that the weights take in memory, by dtype: see `memory`."""
+        return memory(self.model_parameters, self.facts.precise_parameters if self.facts else 0)
+
+    @property
     def has_shapes(self) -> bool:
         """Whether missing, unexpected and misshapen tell all that `problem` says: names, shapes and files."""
         shapes = [item.shape for item in self.missing] + [item.shape for item in self.unexpected]
         return bool(shapes or self.misshapen) and all(shapes)
 
+    @property
+    def ignored(self) -> dict[str, str]:
+        """Every entry of the files that makes no parameter, with the reason."""
+        derived = dict.fromkeys(self.derived, "derived from the configuration")
+        others = {name: f"holds {what}: not read" for name, what in self.contradicted.items()}
+        copies = {
+            copy: f"repeats {original}, which load compares" for copy, original in self.redundant.items()
+        }
+        unused = dict.fromkeys(self.unused, "learned, but read by no layer")
+        state = {name: f"{kind}, no tensor: training state" for name, kind in self.others.items()}
+        return derived | others | copies | unused | state
+
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON knows it, with the memory that its parameters take; `from_json` reads it."""
-        return {**asdict(self), "memory": memory(self.model_parameters)}
+        """The report as JSON knows it, with the memory that its parameters take and the tensors that make
+        none; `from_json` reads it."""
+        return {**asdict(self), "memory": self.memory, "ignored": self.ignored}
 
     @classmethod
     def from_json(cls, report: Mapping[str, Any]) -> Verdict:
@@ -133,7 +177,7 @@ class Verdict:
             )
         for name, kind in (("missing", Missing), ("unexpected", Unexpected), ("misshapen", Misshapen)):
             values[name] = tuple(kind(**_shapes(item)) for item in values.get(name, ()))
-        for name in ("heads", "files", "derived"):
+        for name in ("heads", "files", "derived", "unused", "corrections", "unknown_modules"):
             values[name] = tuple(values.get(name, ()))
         if values.get("facts"):
             values["facts"] = ModelFacts(**values["facts"])
@@ -144,11 +188,14 @@ def _shapes(item: Mapping[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in item.items()}
 
 
-def verify(files: Files | str | os.PathLike[str]) -> Verdict:
+def verify(
+    files: Files | str | os.PathLike[str], *, architecture: str | None = None, values: bool = True
+) -> Verdict:
     """What config.json and the weight files' headers prove. Never raises for what a checkpoint holds.
 
     files: a folder, or whatever serves files by name, such as a revision on a hub. A folder that is not there
-    holds no checkpoint.
+    holds no checkpoint. architecture: as `load` takes it. values: whether those of derived tensors and the
+    first ones of copies are read and compared; else headers alone.
     """
     if isinstance(files, str | os.PathLike):
         files = LocalFiles(Path(files))
@@ -162,10 +209,9 @@ def verify(files: Files | str | os.PathLike[str]) -> Verdict:
         return Verdict("damaged", str(error))
     seen = _seen(header)
     try:
-        values = read_config(files)
-        matched = match(values, header.tensors)
+        matched = match(read_config(files), header.tensors, architecture)
         audit = matched.audit(header.tensors)
-        read_sentences(files)
+        sentences = read_sentences(files)
     except (UnknownArchitecture, ConfigurationInvalid) as error:
         is_unknown = isinstance(error, UnknownArchitecture)
         status: Status = "unknown_architecture" if is_unknown else "invalid_configuration"
@@ -174,6 +220,16 @@ def verify(files: Files | str | os.PathLike[str]) -> Verdict:
         return Verdict("damaged", str(error), architecture=_architecture(files), **seen)
     if (unknown := matched.unknown_class(audit)) is not None:
         return Verdict("unknown_architecture", str(unknown), architecture=_architecture(files), **seen)
+    corrections = matched.corrections
+    if audit.ok:
+        try:
+            tied, told = matched.settle(audit, header.tensors, differing(files, header, values))
+        except CopyDiffers as error:
+            return Verdict("damaged", str(error), matched.family.name, _architecture(files), **seen)
+        corrections += told
+        if not tied:
+            matched = replace(matched, config=matched.arranged(tied=False))
+            audit = matched.audit(header.tensors)
     return Verdict(
         status="complete" if audit.ok else "incomplete",
         problem="" if audit.ok else _capitalised(audit.problems()),
@@ -181,9 +237,64 @@ def verify(files: Files | str | os.PathLike[str]) -> Verdict:
         architecture=matched.configuration.architecture or None,
         heads=matched.config.heads,
         facts=ModelFacts.of(matched.config),
+        contradicted=contradicted(files, header, audit.derived, matched.config) if values else {},
+        corrections=corrections,
+        unknown_modules=sentences.unknown if sentences else (),
         **seen,
         **_accounts(audit),
     )
+
+
+def contradicted(
+    files: Files, header: CheckpointHeader, derived: Collection[str], config: ModelConfig
+) -> dict[str, str]:
+    """The derived tensors that hold something else than `config` implies, with what.
+
+    Those beyond MOST_VALUE_BYTES, those that a pickle does not keep as plain rows and those of dtypes that
+    numpy does not know are not read.
+    """
+    found = {}
+    for name in derived:
+        info = header.tensors[name]
+        if info.size_bytes > MOST_VALUE_BYTES or info.stride is not None or info.start < 0:
+            continue
+        if (values := array(files.read(info.file, info.start, info.stop), info.dtype)) is None:
+            continue
+        if (told := contradiction(name, values.reshape(info.shape), config)) is not None:
+            found[name] = told
+    return found
+
+
+def differing(files: Files, header: CheckpointHeader, values: bool) -> Callable[[str, str], bool]:
+    """Whether a tensor differs from another of its shape: in its dtype, or within MOST_VALUE_BYTES.
+
+    values: whether bytes are read at all; those that a pickle does not keep as plain rows never are.
+    """
+
+    def differs(copy: str, original: str) -> bool:
+        pair = header.tensors[copy], header.tensors[original]
+        if pair[0].dtype != pair[1].dtype:
+            return True
+        if not values or any(info.stride is not None or info.start < 0 for info in pair):
+            return False
+        count = min(pair[0].size_bytes, MOST_VALUE_BYTES)
+        one, other = ((info.file, info.start, info.start + count) for info in pair)
+        return one != other and files.read(*one) != files.read(*other)
+
+    return differs
+
+
+NUMPY_NAMES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8",
+    "F16": "<f2", "F32": "<f4", "F64": "<f8",
+}  # fmt: skip
+
+
+def array(data: bytes, dtype: str) -> NDArray[Any] | None:
+    """The values, flat; None for a dtype that numpy does not know. bfloat16 is given as fp32."""
+    if dtype == "BF16":
+        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
+    return np.frombuffer(data, NUMPY_NAMES[dtype]) if dtype in NUMPY_NAMES else None
 
 
 def _contradicted(files: Files, error: IndexContradiction) -> Verdict:
@@ -212,6 +323,7 @@ def _seen(header: CheckpointHeader) -> dict[str, Any]:
         "parameters": sum(by_dtype.values()),
         "parameters_by_dtype": by_dtype,
         "bytes": sum(info.size_bytes for info in header.tensors.values()),
+        "others": {name: kind for part in header.parts for name, kind in islice(part.others.items(), NAMED)},
     }
 
 
@@ -219,9 +331,10 @@ def _accounts(audit: Audit) -> dict[str, Any]:
     kinds = {"missing": audit.missing, "unexpected": audit.unexpected, "misshapen": audit.misshapen}
     return {
         **{name: items[:NAMED] for name, items in kinds.items()},
-        "counts": {name: len(items) for name, items in kinds.items()},
+        "counts": {name: len(items) for name, items in kinds.items()} | {"unused": len(audit.unused)},
         "derived": audit.derived,
         "redundant": dict(audit.copies),
+        "unused": audit.unused[:NAMED],
     }
 
 
@@ -229,14 +342,22 @@ def _capitalised(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:] + "."
 
 
+def config_name(files: Files) -> str:
+    """The file that is or stands for config.json. Raises UnknownArchitecture where there is none."""
+    names = files.names()
+    found = next((name for name in CONFIGS if name in names), None)
+    if found is None:
+        raise UnknownArchitecture("There is no config.json, so the architecture is not known.")
+    return found
+
+
 def read_config(files: Files) -> dict[str, Any]:
     """The values of config.json. Raises UnknownArchitecture without one, ConfigurationInvalid if no table."""
-    if "config.json" not in files.names():
-        raise UnknownArchitecture("There is no config.json, so the architecture is not known.")
-    if files.size("config.json") > MOST_CONFIG_BYTES:
+    name = config_name(files)
+    if files.size(name) > MOST_CONFIG_BYTES:
         raise ConfigurationInvalid(f"has more than {MOST_CONFIG_BYTES} bytes; expected a few kilobytes")
     try:
-        values = json.loads(files.read("config.json"))
+        values = json.loads(files.read(name))
     except (ValueError, RecursionError) as error:
         raise ConfigurationInvalid(f"is no JSON: {error}") from error
     if not isinstance(values, dict):

@@ -1,10 +1,14 @@
 """What importing costs: each door is tried in a process of its own, which tells what it imported."""
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from modelcenter import families
 
 HEAVY = ("torch", "transformers", "flask", "sqlalchemy", "huggingface_hub", "rich", "click", "numpy")
 
@@ -100,3 +104,19 @@ except SystemExit:
     pass
 """
     assert imported(program).isdisjoint({"torch", "flask", "sqlalchemy", "huggingface_hub"})
+
+
+FOLDER = Path(families.__path__[0])
+OWN = {
+    path.stem: source for path in FOLDER.glob("*.py") if "\nFAMILY = " in (source := path.read_text("utf-8"))
+}
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_a_family_knows_one_other_at_most(name: str):
+    """What three share lives in the files that are no family's: see docs/architecture.md."""
+    imports = [node for node in ast.walk(ast.parse(OWN[name])) if isinstance(node, ast.ImportFrom)]
+    package = families.__name__
+    known = {str(node.module).removeprefix(f"{package}.") for node in imports if node.module != package}
+    known |= {alias.name for node in imports if node.module == package for alias in node.names}
+    assert len(known & OWN.keys()) <= 1, known & OWN.keys()

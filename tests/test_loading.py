@@ -258,6 +258,9 @@ def test_a_copy_that_differs_in_one_bit_is_refused_by_name(name: str, copy: str,
         load(place)
     assert (refused.value.copy, refused.value.original) == (copy, recipe.copies[copy])
     assert (place / refused.value.file).is_file()
+    verdict = verify(LocalFiles(place))
+    assert (verdict.status, verdict.problem) == ("damaged", str(refused.value))
+    assert verify(LocalFiles(place), values=False).redundant[copy] == recipe.copies[copy]
     assert all(word in str(refused.value) for word in (copy, recipe.copies[copy], refused.value.file))
 
 
@@ -282,6 +285,9 @@ def test_a_head_that_differs_makes_the_model_untied_and_is_told(
     assert same(model.state_dict()[ours], tensors[copy] * 2)
     [told] = [told for told in model.report.corrections if copy in told]
     assert "untied" in told
+    verdict = verify(LocalFiles(place))
+    assert verdict.is_complete and verdict.corrections == (told,) and copy not in verdict.redundant
+    assert verdict.model_parameters == sum(p.numel() for p in model.parameters())
     assert copy in model.report.audit.read and copy not in model.report.audit.copies
     theirs = getattr(transformers, recipe.model).from_pretrained(place, attn_implementation="eager")
     expected = ask(theirs, recipe).logits

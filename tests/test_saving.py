@@ -22,7 +22,25 @@ from tests.support.tensors import same
 LLAMA = checkpoints.LLAMA[0]
 COPIES = next(r for r in checkpoints.LLAMA if r.copies)
 T5_COPIES = next(r for r in checkpoints.T5 if r.name == "t5-copies")
+GPT2, BERT = checkpoints.GPT2[0], checkpoints.BERT[2]
 BERT_COPIES = next(r for r in checkpoints.BERT if r.name == "bert-masked-copies")
+
+TRIANGLE = torch.ones(40, 40).tril().bool()[None, None]
+DERIVED: dict[Recipe, dict[str, torch.Tensor]] = {
+    LLAMA: {
+        f"model__layers__{i}__self_attn__rotary_emb__inv_freq": LLAMA.settings["rope_parameters"][
+            "rope_theta"
+        ]
+        ** (-torch.arange(0, 8, 2) / 8)
+        for i in range(2)
+    },
+    GPT2: {
+        "transformer__h__0__attn__bias": TRIANGLE,
+        "transformer__h__0__attn__masked_bias": torch.tensor(-1e4),
+        "transformer__h__1__attn__bias": TRIANGLE.to(torch.uint8),
+    },
+    BERT: {"bert__embeddings__position_ids": torch.arange(40)[None]},
+}
 
 
 def altered(recipe: Recipe, place: Path, **tensors: torch.Tensor) -> Path:
@@ -111,12 +129,56 @@ def test_copies_are_written_again_where_the_checkpoint_had_them(tmp_path: Path):
     assert torch.equal(tensors["lm_head.weight"], stored(folder(COPIES))["lm_head.weight"] + 1)
 
 
-def test_derived_tensors_are_not_written(tmp_path: Path):
-    source = altered(LLAMA, tmp_path / "s", model__layers__0__self_attn__rotary_emb__inv_freq=torch.ones(4))
-    model = load(source)
-    assert model.report.audit.derived == ("model.layers.0.self_attn.rotary_emb.inv_freq",)
+@pytest.mark.parametrize("dtype", [None, "bf16"])
+@pytest.mark.parametrize("recipe", [LLAMA, GPT2, BERT], ids=lambda recipe: recipe.name)
+def test_derived_tensors_are_written_again_as_they_were(recipe: Recipe, dtype: str | None, tmp_path: Path):
+    source = altered(recipe, tmp_path / "source", **DERIVED[recipe])
+    model = load(source, dtype=dtype)
+    assert len(model.report.audit.derived) == len(DERIVED[recipe]) and not model.report.corrections
+    save(model, source)  # over the very file that they lie in
+    again = stored(source)
+    for name, value in DERIVED[recipe].items():
+        assert same(again[name.replace("__", ".")], value)
+    assert again.keys() == stored(folder(recipe)).keys() | {n.replace("__", ".") for n in DERIVED[recipe]}
+    save(load(source), tmp_path / "target")
+    assert all(same(value, stored(tmp_path / "target")[name]) for name, value in again.items())
+
+
+def mixed(recipe: Recipe, place: Path) -> tuple[Path, dict[str, torch.Tensor]]:
+    """The recipe's checkpoint in bfloat16, all vectors in fp32, as mixed files have them; its tensors."""
+    tensors = {n: v if v.ndim < 2 else v.bfloat16() for n, v in stored(folder(recipe)).items()}
+    source = altered(recipe, place, **{name.replace(".", "__"): value for name, value in tensors.items()})
+    (source / "config.json").write_text(json.dumps(config_of(source) | {"dtype": "bfloat16"}))
+    return source, tensors
+
+
+@pytest.mark.parametrize("fuse", [True, False], ids=["fused", "as_stored"])
+@pytest.mark.parametrize("recipe", [LLAMA, GPT2, BERT], ids=lambda recipe: recipe.name)
+def test_a_file_of_several_dtypes_is_given_back_bit_for_bit(recipe: Recipe, fuse: bool, tmp_path: Path):
+    source, tensors = mixed(recipe, tmp_path / "source")
+    model = load(source, fuse=fuse)
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16} and model.report.cast["F32"]
     save(model, tmp_path / "target")
-    assert stored(tmp_path / "target").keys() == stored(folder(LLAMA)).keys()
+    again = stored(tmp_path / "target")
+    assert again.keys() == tensors.keys()
+    assert [name for name, value in tensors.items() if not same(again[name], value)] == []
+
+
+def test_what_was_changed_in_a_file_of_several_dtypes_is_saved_changed(tmp_path: Path):
+    source, tensors = mixed(LLAMA, tmp_path / "source")
+    model = load(source)
+    with torch.no_grad():
+        model.get_parameter("norm.weight")[1] = 7.0
+    save(model, tmp_path / "target")
+    tensors["model.norm.weight"][1] = 7.0
+    assert all(same(value, stored(tmp_path / "target")[name]) for name, value in tensors.items())
+
+
+@pytest.mark.parametrize("asked", ["load", "to"])
+def test_a_dtype_that_is_asked_for_is_that_of_every_tensor(asked: str, tmp_path: Path):
+    source, _ = mixed(LLAMA, tmp_path / "source")
+    save(load(source, dtype="fp16") if asked == "load" else load(source).half(), tmp_path / "target")
+    assert {value.dtype for value in stored(tmp_path / "target").values()} == {torch.float16}
 
 
 @pytest.mark.parametrize("recipe", [COPIES, T5_COPIES, BERT_COPIES], ids=lambda recipe: recipe.name)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import save as safetensors_bytes
 
 from modelcenter import load, verify
 from modelcenter.checkpoint.source import LocalFiles
+from modelcenter.cli import cli
 from modelcenter.errors import CheckpointError, ConfigurationInvalid, Mismatch, UnknownArchitecture
 from modelcenter.verification import NAMED, Verdict
 from tests.support import checkpoints
@@ -190,6 +193,40 @@ def test_an_unknown_architecture_is_named_with_those_that_are_known():
     verdict = verify(files_of(LLAMA, model_type="mamba", architectures=["MambaForCausalLM"]))
     assert verdict.architecture == "MambaForCausalLM" and verdict.family is None
     assert "'mamba'" in verdict.problem and "bert, " in verdict.problem
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors", "config.json"])
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(name: str, tmp_path: Path):
+    place_of(tmp_path, LLAMA, None)
+    for file in tmp_path.glob("*.safetensors"):
+        file.unlink()
+    if name == "config.json":
+        write(tmp_path, stored(folder(LLAMA)))
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)  # nobody writes to it: to open it would take forever
+    assert verify(tmp_path).status == "damaged"
+    for told in (verify(tmp_path).problem, *refused(tmp_path)):
+        assert f"{name} is damaged: it is no regular file" in told
+
+
+def refused(place: Path) -> Iterator[str]:
+    """What `load` says, and the command that converts pickles."""
+    with pytest.raises(CheckpointError) as error:
+        load(place)
+    yield str(error.value)
+    if (place / "pytorch_model.bin").exists():
+        result = CliRunner().invoke(cli, ["convert", str(place), str(place / "converted")])
+        assert result.exit_code != 0 and not (place / "converted").exists()
+        yield f"{' '.join(result.output.split())} {result.exception}"
+
+
+def test_a_link_to_nothing_is_damaged(tmp_path: Path):
+    place_of(tmp_path, LLAMA, None)
+    for file in tmp_path.glob("*.safetensors"):
+        file.unlink()
+    (tmp_path / "model.safetensors").symlink_to("blobs/nothing")
+    verdict = verify(tmp_path)
+    assert verdict.status == "damaged" and "a link to a file that is not" in verdict.problem
 
 
 # --- values
@@ -389,7 +426,7 @@ def test_an_index_that_cannot_be_meant_is_named(weight_map: Any, tmp_path: Path)
 
 
 def test_a_verdict_survives_json():
-    files = files_of(LLAMA, vocab_size=99)
+    files = files_of(LLAMA, vocab_size=103)
     verdict = verify(files)
     assert verdict.misshapen
     assert Verdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict

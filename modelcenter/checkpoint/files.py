@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
+
+from modelcenter.errors import CheckpointDamaged
 
 
 class Files(Protocol):
@@ -45,8 +48,18 @@ class LocalFiles:
         return sorted(found)
 
     def size(self, name: str) -> int:
-        """How many bytes the file has."""
-        return self.path(name).stat().st_size
+        """How many bytes the file has.
+
+        Raises CheckpointDamaged for a pipe or a device, which would keep its reader waiting, and for a link
+        to nothing.
+        """
+        try:
+            status = self.path(name).stat()
+        except FileNotFoundError as error:
+            raise CheckpointDamaged(name, "it is not there, or a link to a file that is not") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise CheckpointDamaged(name, "it is no regular file: a pipe or a device is not read")
+        return status.st_size
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
         """The file's bytes from `start` to before `stop`."""

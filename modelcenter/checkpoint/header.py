@@ -28,6 +28,9 @@ TORCH_NAMES = {
 }  # fmt: skip
 """What torch calls them. F6 is missing: torch has no such dtype."""
 
+FLOATING = {name: TORCH_NAMES[name] for name in ("F64", "F32", "F16", "BF16")}
+"""Those that models are computed with, and what torch calls them."""
+
 SAFETENSORS_NAMES = {torch_name: name for name, torch_name in TORCH_NAMES.items()}
 
 

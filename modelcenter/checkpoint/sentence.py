@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -80,7 +80,7 @@ class Normalize:
 
 @dataclass(frozen=True)
 class Unknown:
-    """A module that we do not have: its type, or what of it is not known."""
+    """A module, or an order of modules, that we do not have: its type, or what of it is not known."""
 
     name: str
 
@@ -101,6 +101,11 @@ class Sentences:
     lowercase: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt: str | None = None
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The names of the modules that are not known."""
+        return tuple(module.name for module in self.modules if isinstance(module, Unknown))
 
 
 class Below:
@@ -127,17 +132,19 @@ class Below:
 
 
 def read_sentences(files: Files) -> Sentences | None:
-    """What the files say of vectors of texts, None where they say nothing.
+    """What the files say of vectors of texts, None where there is no modules.json.
 
     Raises CheckpointDamaged for files that are no JSON or hold what cannot be meant, for a Pooling whose
-    config.json is absent, and for a Dense whose tensors are not those that its config.json implies.
+    config.json is absent or has every mode false, and for a Dense whose tensors are not those that its
+    config.json implies. A module that is not known is an `Unknown`: the model has no vectors of texts here.
     """
-    listed = _json(files, MODULES)
-    if not isinstance(listed, list) or not any(_kind(entry) == "Transformer" for entry in listed):
+    if MODULES not in files.names():
         return None
-    modules = tuple(
-        _module(files, entry) for entry in listed if _kind(entry) not in ("Transformer", "Dropout")
-    )
+    listed = _json(files, MODULES)
+    entries = [entry for entry in listed if _kind(entry) != "Dropout"] if isinstance(listed, list) else []
+    if not entries:
+        raise CheckpointDamaged(MODULES, "it lists no modules; expected a Transformer, a Pooling and others")
+    modules = _modules(files, entries)
     settings = _table(files, "sentence_bert_config.json")
     told = _table(files, "config_sentence_transformers.json")
     prompts = told.get("prompts")
@@ -161,8 +168,7 @@ def module_files(files: Files) -> tuple[str, ...]:
 
     Raises CheckpointDamaged where modules.json is no JSON.
     """
-    listed = _json(files, MODULES)
-    folders = {_folder(entry) for entry in listed} - {None} if isinstance(listed, list) else set()
+    folders = module_folders(files)
     return tuple(
         name
         for name in sorted(files.names())
@@ -170,11 +176,18 @@ def module_files(files: Files) -> tuple[str, ...]:
     )
 
 
+def module_folders(files: Files) -> tuple[str, ...]:
+    """The folders within this one that modules.json names. Raises CheckpointDamaged where it is no JSON."""
+    listed = _json(files, MODULES)
+    named = map(_folder, listed) if isinstance(listed, list) else ()
+    return tuple(dict.fromkeys(folder for folder in named if folder is not None))
+
+
 def _folder(entry: object) -> str | None:
-    """The folder of a module, None where it has none of its own."""
+    """The folder of a module, None where it has none of its own, or one elsewhere."""
     path = entry.get("path") if isinstance(entry, dict) else None
     folder = posixpath.normpath(path) if isinstance(path, str) else "."
-    return None if folder == "." else folder
+    return None if folder == "." or folder.startswith(("/", "..")) else folder
 
 
 def _kind(entry: object) -> str:
@@ -182,6 +195,21 @@ def _kind(entry: object) -> str:
     kind = entry.get("type") if isinstance(entry, dict) else None
     own = isinstance(kind, str) and kind.startswith("sentence_transformers.")
     return str(kind).rpartition(".")[2] if own else str(kind)
+
+
+def _modules(files: Files, entries: Sequence[Any]) -> tuple[Module, ...]:
+    """What makes a vector of the model's states: a Pooling, and what follows it."""
+    first, *others = map(_kind, entries)
+    if first != "Transformer":
+        return (Unknown(first),)
+    place = entries[0].get("path") or "."
+    if posixpath.normpath(str(place)) != ".":
+        return (Unknown(f"a Transformer in {place}"),)  # other weights than those beside modules.json
+    made = tuple(_module(files, entry) for entry in entries[1:])
+    is_known = not any(isinstance(module, Unknown) for module in made)
+    if is_known and [kind == "Pooling" for kind in others] != [True, *[False] * (len(others) - 1)]:
+        return (Unknown(f"a Transformer followed by {', '.join(others) or 'nothing'}"),)
+    return made
 
 
 def _module(files: Files, entry: Mapping[str, Any]) -> Module:
@@ -194,6 +222,9 @@ def _module(files: Files, entry: Mapping[str, Any]) -> Module:
     values = _table(files, place)
     if kind == "Pooling":
         return _pooling(place, values)
+    ends = [values.get(name) or "sentence_embedding" for name in ("module_input_name", "module_output_name")]
+    if ends != ["sentence_embedding"] * 2:
+        return Unknown(f"a Dense from {ends[0]} to {ends[1]}")
     sizes = [values.get(name) for name in ("in_features", "out_features")]
     if not all(type(size) is int and 0 < size <= MOST_FEATURES for size in sizes):
         raise CheckpointDamaged(
@@ -213,7 +244,9 @@ def _pooling(place: str, values: Mapping[str, Any]) -> Pooling:
         raise CheckpointDamaged(place, f"it is absent or holds no table; {MODULES} has a Pooling there")
     named = values.get("pooling_mode")
     if named is None:
-        modes = [mode for key, mode in MODES.items() if values.get(key) is True] or ["mean"]
+        modes = [mode for key, mode in MODES.items() if values.get(key, mode == "mean") is True]
+        if not modes:
+            raise CheckpointDamaged(place, f"every mode is false; expected one of {', '.join(MODES)} true")
     else:
         names = named if isinstance(named, list) else [named]
         if not names or not all(isinstance(name, str) and name in NAMED_MODES for name in names):

@@ -32,6 +32,9 @@ CANDIDATES: tuple[tuple[str, Format], ...] = (
 )
 """The files a checkpoint may begin with; the first that exists is taken, as transformers takes it too."""
 
+CONFIGS = ("config.json", "bert_config.json")
+"""The files that say how a model is built; the second is Google's name of BERT's."""
+
 READERS: dict[Format, Callable[[Files, str], FileHeader]] = {
     "safetensors": safetensors.read_file_header,
     "pickle": pickle.read_file_header,
@@ -44,14 +47,19 @@ def read_header(files: Files) -> CheckpointHeader:
     Raises CheckpointNotFound, CheckpointDamaged where a file contradicts its header or its index,
     CheckpointUnsafe where a pickle asks for more than tensors, CheckpointUnsupported.
     """
+    name, kind = beginning(files)
+    if name.endswith(".index.json"):
+        return read_sharded(files, name, kind, partial(read_part, kind=kind))
+    part = read_part(files, name, kind)
+    return CheckpointHeader(format=kind, parts=(part,), metadata=part.metadata)
+
+
+def beginning(files: Files) -> tuple[str, Format]:
+    """The file that the checkpoint begins with and what it is, by names alone. Raises CheckpointNotFound."""
     names = set(files.names())
     for name, kind in CANDIDATES:
-        if name not in names:
-            continue
-        if name.endswith(".index.json"):
-            return read_sharded(files, name, kind, partial(read_part, kind=kind))
-        part = read_part(files, name, kind)
-        return CheckpointHeader(format=kind, parts=(part,), metadata=part.metadata)
+        if name in names:
+            return name, kind
     raise CheckpointNotFound(files, [name for name, _ in CANDIDATES])
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelcenter.checkpoint.files import LocalFiles
-from modelcenter.checkpoint.sentence import module_files
+from modelcenter.checkpoint.sentence import module_files, module_folders
+from modelcenter.checkpoint.source import CANDIDATES
 
 # Weights in whatever format, and the indices of their shards: what is converted, or does not belong to it.
 WEIGHTS = (
@@ -27,4 +28,17 @@ def companions(source: Path) -> tuple[str, ...]:
         for path in folder.iterdir()
         if path.is_file() and not path.name.startswith(".") and not path.name.endswith(WEIGHTS)
     )
-    return (*beside, *module_files(LocalFiles(folder)))
+    return (*beside, *(name for name in module_files(LocalFiles(folder)) if (folder / name).is_file()))
+
+
+def pickled_modules(source: Path) -> tuple[str, ...]:
+    """The folders of sentence-transformers' modules whose tensors are in a pickle, and in nothing better.
+
+    Raises CheckpointDamaged where modules.json is no JSON.
+    """
+    folder = source.parent if source.is_file() else source
+    kinds = {
+        module: next((kind for name, kind in CANDIDATES if (folder / module / name).is_file()), None)
+        for module in module_folders(LocalFiles(folder))
+    }
+    return tuple(module for module, kind in kinds.items() if kind == "pickle")

@@ -61,6 +61,7 @@ def to_safetensors(
     destination: Path,
     *,
     companions: Collection[str] = (),
+    modules: Collection[str] = (),
     max_shard_bytes: int = MAX_SHARD_BYTES,
     limits: Limits | None = None,
     progress: Progress | None = None,
@@ -69,9 +70,9 @@ def to_safetensors(
 
     destination: a folder, made where it is missing; it may be the source's own. It gets model.safetensors,
     or shards of at most `max_shard_bytes` with their index, and the `companions`: files of the source's
-    folder to copy along. All appear when the proof is done, or nothing does. Tensors that share bytes are
-    each written for themselves, as the format demands; entries that are no tensors are left out and named in
-    the report.
+    folder to copy along. modules: folders within it whose pickles are converted as well. All appear when the
+    proof is done, or nothing does. Tensors that share bytes are each written for themselves, as the format
+    demands; entries that are no tensors are left out and named in the report.
 
     Raises CheckpointNotFound, -Damaged, -Unsafe, -Unsupported as reading does, NothingToConvert,
     ConversionStopped where the reading process came to its limits or died, ConversionDiffers.
@@ -82,24 +83,42 @@ def to_safetensors(
     if not folder.is_dir():
         raise NotADirectoryError(20, "No such folder", str(folder))
     with _draft(destination) as draft:
-        request = {
-            "parent": os.getpid(),
-            "source": str(folder),
-            "only": only,
-            "destination": str(draft),
-            "max_bytes": limits.growth * _size(folder, only) + SMALL,
-            "max_shard_bytes": max_shard_bytes,
-            "cpu_seconds": limits.cpu_seconds,
-            "memory_bytes": limits.memory_bytes,
-            "open_files": limits.open_files,
-        }
-        report = _report(source, request, limits.seconds, progress)
-        for leftover in draft.iterdir():
-            if leftover.name not in report.files:
-                leftover.unlink()
+        report = whole = _converted(folder, only, draft, max_shard_bytes, limits, progress)
+        for module in modules:
+            (draft / module).mkdir(parents=True)
+            own = _converted(folder / module, None, draft / module, max_shard_bytes, limits, progress)
+            whole = whole.joined(own, module)
         for name in companions:
             _copy(folder / name, draft / name)
-        _publish(draft, destination, companions, report.files)
+        further = [name for name in whole.files if name not in report.files]
+        _publish(draft, destination, (*companions, *further), report.files)
+    return whole
+
+
+def _converted(
+    folder: Path,
+    only: str | None,
+    draft: Path,
+    max_shard_bytes: int,
+    limits: Limits,
+    progress: Progress | None,
+) -> ConversionReport:
+    """The pickles of `folder`, or `only` that one, as safetensors in `draft`, which has nothing else then."""
+    request = {
+        "parent": os.getpid(),
+        "source": str(folder),
+        "only": only,
+        "destination": str(draft),
+        "max_bytes": limits.growth * _size(folder, only) + SMALL,
+        "max_shard_bytes": max_shard_bytes,
+        "cpu_seconds": limits.cpu_seconds,
+        "memory_bytes": limits.memory_bytes,
+        "open_files": limits.open_files,
+    }
+    report = _report(folder / only if only else folder, request, limits.seconds, progress)
+    for leftover in draft.iterdir():
+        if leftover.name not in report.files:
+            leftover.unlink()
     return report
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 Stage = Literal["writing", "comparing"]
@@ -45,6 +45,26 @@ class ConversionReport:
     shared: int
     left_out: Mapping[str, str]
     network: tuple[str, ...]
+
+    def joined(self, other: ConversionReport, folder: str) -> ConversionReport:
+        """Both as one; the other is of a folder within this one's."""
+
+        def within(names: Iterable[str]) -> tuple[str, ...]:
+            return tuple(f"{folder}/{name}" for name in names)
+
+        return replace(
+            self,
+            sources=(*self.sources, *within(other.sources)),
+            files=(*within(other.files), *self.files),
+            tensors=self.tensors + other.tensors,
+            identical=self.identical + other.identical,
+            size_bytes=self.size_bytes + other.size_bytes,
+            shared=self.shared + other.shared,
+            left_out={
+                **self.left_out,
+                **dict(zip(within(other.left_out), other.left_out.values(), strict=True)),
+            },
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON knows it; `from_json` gives it back."""

@@ -1,7 +1,8 @@
 """BART. Source: arXiv:1910.13461; transformers modeling_bart.py.
 
 Normalised after the sums and after the embedding; learned positions begin in the table's third row; every
-product has a bias, the logits too (`final_logits_bias`). mBART, Pegasus, Marian, Blenderbot and M2M-100 are
+product has a bias, the logits too (`final_logits_bias`). An untied model has three tables: the encoder's, the
+decoder's and the head's. mBART, Pegasus, Marian, Blenderbot and M2M-100 are
 its variants: where they normalise, and what their positions are.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import replace
 from modelcenter.errors import ConfigurationInvalid
 from modelcenter.families.configuration import Configuration
 from modelcenter.families.encoders import class_names, classes, classification, task
-from modelcenter.families.family import Family, Header, tied_names
+from modelcenter.families.family import Family, Header, carries, tied_names
 from modelcenter.models.config import (
     Attention,
     Block,
@@ -42,14 +43,19 @@ CLASSIFYING = ("SequenceClassification", "QuestionAnswering")
 
 def config(hf: Configuration, header: Header) -> EncoderDecoder:
     made = stacks(hf, header, learned(hf, offset=2), pre_norm=False, embedding_norm=True, start=2)
-    if task(hf) in CLASSIFYING:
-        made = replace(made, head=classification(hf, transform=Transform(activation="tanh")))
     return replace(made, repeats_source=True)
 
 
 def learned(hf: Configuration, offset: int) -> Learned:
     """Learned positions, the first in row `offset` of the table."""
     return Learned(num_positions=hf.integer("max_position_embeddings"), offset=offset)
+
+
+def sinusoids(hf: Configuration, header: Header) -> Learned | Sinusoidal:
+    """Sines and cosines (Pegasus, Marian), or the tables that the checkpoint holds of them."""
+    if carries(header, "embed_positions."):
+        return learned(hf, offset=0)
+    return Sinusoidal(num_positions=hf.integer("max_position_embeddings"))
 
 
 def stacks(
@@ -109,8 +115,12 @@ def stacks(
         )
 
     tied = hf.flag("tie_word_embeddings", default=True)
+    # Untied, `shared` is read by nothing; files that hold it alone have one table for both all the same.
+    has_own = not tied and all(name in header or name.removeprefix("model.") in header for name in COPIES)
     # Files from before the bias, which is zeros unless somebody trained it, lack it.
     has_bias = "final_logits_bias" in header
+    language = hf.architecture.endswith(("ForConditionalGeneration", "MTModel"))
+    told = classification(hf, transform=Transform(activation="tanh")) if task(hf) in CLASSIFYING else None
     return EncoderDecoder(
         vocab_size=hf.integer("vocab_size"),
         hidden_size=hidden_size,
@@ -119,10 +129,9 @@ def stacks(
         eos_token_ids=hf.eos_token_ids,
         encoder=side("encoder"),
         decoder=side("decoder"),
-        head=LanguageHead(tied=tied, bias=has_bias, name="seq2seq-lm")
-        if hf.architecture.endswith(("ForConditionalGeneration", "MTModel"))
-        else None,
+        head=LanguageHead(tied=tied, bias=has_bias, name="seq2seq-lm") if language else told,
         decoder_start_token_id=hf.integer("decoder_start_token_id", default=start, least=0),
+        decoder_embedding=has_own,
         embedding_scale=hidden_size**0.5 if hf.flag("scale_embedding", default=scaled) else 1.0,
     )
 
@@ -166,18 +175,22 @@ COPIES = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weigh
 
 
 def huggingface(c: EncoderDecoder) -> WeightMap:
+    shared, (encoders, decoders) = "model.shared.weight", COPIES
+    # Files that keep one name of tied tensors keep any of them.
+    names = (encoders,) if c.decoder_embedding else (shared, *COPIES, *tied_names(c.head, "lm_head.weight"))
     return WeightMap.of(
         c.parameters(),
         {
-            # Files that keep one name of tied tensors keep any of them.
-            "embedding.weight": src("model.shared.weight", *COPIES, *tied_names(c.head, "lm_head.weight")),
+            "embedding.weight": src(*names),
+            "decoder_embedding.weight": decoders,
             **side_rules("encoder", c.encoder),
             **side_rules("decoder", c.decoder),
             "head.weight": "lm_head.weight",
             "head.bias": row("final_logits_bias"),
             **classes(c.head, dense="classification_head.dense", out="classification_head.out_proj"),
         },
-        copies=dict.fromkeys((*COPIES, "lm_head.weight"), "model.shared.weight"),
+        copies={} if c.decoder_embedding else dict.fromkeys((*COPIES, "lm_head.weight"), shared),
+        unused=(shared,) if c.decoder_embedding else (),
         # A mark of fairseq's, and M2M-100's table of sines.
         derived=(
             "model.encoder.version",

@@ -81,4 +81,5 @@ FAMILY = Family(
     classes=("BloomModel", "BloomForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    spellings={"BloomForTokenClassification": ("score.", "classifier.")},
 )

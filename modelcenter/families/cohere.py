@@ -37,7 +37,6 @@ def config(hf: Configuration, header: Header) -> Decoder:
         attention=attention(
             hf,
             lambda head_dim: hf.rotary(head_dim, theta=theta, interleaved=True),
-            own_head_dim=not slides,
             bias=attention_bias(hf),
             query_key_norm=QueryKeyNorm(norm=norm, over="heads") if normalises else None,
         ),

@@ -6,6 +6,7 @@ and every sum by constants, which transformers' files have folded into the weigh
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from modelcenter.families import openbmb
@@ -38,10 +39,9 @@ def config(hf: Configuration, header: Header) -> PrefixDecoder:
 
 
 def original_config(hf: Configuration, header: Header) -> PrefixDecoder:
-    """As CPM-Live writes it; its smaller models, of which layers lack halves, are not read."""
-    hf.refuse(mask_modules=())
+    """As CPM-Live writes it."""
     size = hf.integer("dim_model", default=4096)
-    return model(
+    made = model(
         hf,
         hidden_size=size,
         num_heads=hf.integer("num_heads", default=32),
@@ -50,6 +50,7 @@ def original_config(hf: Configuration, header: Header) -> PrefixDecoder:
         length_scaled=True,
         sum_scale=1 / 1.05,
     )
+    return replace(made, blocks=openbmb.with_halves(made.blocks, hf))
 
 
 def model(

@@ -1,7 +1,6 @@
 """CPM-Bee. Source: github.com/OpenBMB/CPM-Bee; its modeling_cpmbee.py.
 
-A tree of texts, of which some are given and one is written. The two forms differ in names alone; the smaller
-models, of which layers lack halves, are not read.
+A tree of texts, of which some are given and one is written. The two forms differ in names alone.
 """
 
 from __future__ import annotations
@@ -49,9 +48,6 @@ def model(
     hf: Configuration, *, hidden_size: int, num_heads: int, num_layers: int, has_head: bool
 ) -> StructuredDecoder:
     """The model of either form."""
-    lacking = hf.values.get("mask_modules")
-    if lacking is not None and lacking != [[False, False]] * num_layers:
-        raise ConfigurationInvalid("has mask_modules that leave halves of layers out: unsupported")
     if hidden_size % 2:
         raise ConfigurationInvalid(f"turns embeddings of {hidden_size} elements; expected an even number")
     norm, scale = Norm(kind="rms", eps=hf.number("eps", default=1e-6)), hidden_size**-0.5
@@ -78,7 +74,7 @@ def model(
         vocab_size=hf.integer("vocab_size"),
         hidden_size=hidden_size,
         max_position_embeddings=None,
-        blocks=(block,) * num_layers,
+        blocks=openbmb.with_halves((block,) * num_layers, hf),
         pad_token_id=hf.pad_token_id,
         eos_token_ids=hf.eos_token_ids,
         embedding_scale=scale,

@@ -31,6 +31,7 @@ from modelcenter.weights.rules import (
     within,
 )
 
+TANH_GELU = "gelu_pytorch_tanh"  # Gemma's
 UNTIED = LanguageHead(tied=False)
 TIED = LanguageHead(tied=True)
 
@@ -187,8 +188,13 @@ def decoder(
     )
 
 
+# What else every decoder's classes are for; they are made alike.
+CLASSIFYING = ("SequenceClassification", "TokenClassification", "QuestionAnswering")
+
+
 def classification(hf: Configuration) -> ClassificationHead | None:
-    """The head of the class it was saved from, where that tells classes of texts or tokens apart.
+    """The head of the class it was saved from, where that tells classes of texts or tokens apart, or where
+    an answer begins and ends.
 
     A text's class is told from its last token that is not padding.
     """
@@ -200,6 +206,8 @@ def classification(hf: Configuration) -> ClassificationHead | None:
     if kind == "TokenClassification":
         hf.refuse(token_classification_bias=(True,))
         return ClassificationHead(name="token-classification", num_labels=hf.num_labels, of="tokens")
+    if kind == "QuestionAnswering":
+        return ClassificationHead(name="question-answering", num_labels=2, of="tokens", answer="span")
     return None
 
 
@@ -258,23 +266,26 @@ def decoder_map(
     prefix: str = "model.",
     derived: tuple[str, ...] = ("*.rotary_emb.inv_freq",),
     unused: tuple[str, ...] = (),
+    prefixes: tuple[str, ...] = (),
     **more: str,
 ) -> WeightMap:
     """The map of a decoder onto files that call its parts so; all names without `.weight`.
 
     layer: the rules of a block. head: by every name that files use, the one that they are written with first.
-    prefix: what base models' files lack. derived, unused: see WeightMap. more: our parts beyond these
-    -> their names (`position_embedding`).
+    prefix: what base models' files lack. derived, unused, prefixes: see WeightMap. more: our parts beyond
+    these -> their names (`position_embedding`).
     """
     weights = tuple(f"{name}.weight" for name in head)
+    answers = isinstance(c.head, ClassificationHead) and c.head.answer == "span"
+    classes = ("qa_outputs",) if answers else ("score", "classifier")
     rules: RulesLike = {
         "embedding.weight": src(f"{embedding}.weight", *tied_names(c.head, *weights)),
         **each_block(c.blocks, "blocks.{i}.", layers, layer),
         "norm.*": f"{norm}.*",
         "head.weight": src(*weights),
         "head.bias": src(*(f"{name}.bias" for name in head)),
-        "head.out.weight": src("score.weight", "classifier.weight"),
-        "head.out.bias": src("score.bias", "classifier.bias"),
+        "head.out.weight": src(*(f"{name}.weight" for name in classes)),
+        "head.out.bias": src(*(f"{name}.bias" for name in classes)),
         **{f"{ours}.*": f"{theirs}.*" for ours, theirs in more.items()},
     }
     further = [layers.replace("{i}", str(c.num_layers + i)) + "*" for i in range(c.num_mtp_layers)]
@@ -284,7 +295,50 @@ def decoder_map(
         copies=dict.fromkeys(weights, f"{embedding}.weight"),
         derived=derived,
         optional_prefix=prefix,
+        # What transformers' LlamaForQuestionAnswering and its kind call the model.
+        prefixes=("transformer.", *prefixes) if answers else prefixes,
         unused=(*unused, *further),
+    )
+
+
+def gptj_decoder(
+    hf: Configuration,
+    header: Header,
+    rotary: Rotary,
+    *,
+    kv_heads: tuple[str, ...] = NUM_HEADS,
+    **options: Any,
+) -> Decoder:
+    """GPT-J and those after it: attention and feedforward side by side behind one norm, a bias in the head.
+
+    kv_heads: where the number of key/value heads is told, else it is that of all heads. options: whatever
+    else `Attention` takes.
+    """
+    block = Block(
+        attention=attention(
+            hf,
+            lambda head_dim: rotary,
+            num_kv_heads=hf.integer(*kv_heads, default=hf.integer(*NUM_HEADS)),
+            own_head_dim=False,
+            **options,
+        ),
+        feedforward=FeedForward(
+            intermediate_size=hf.integer("n_inner", default=4 * hf.integer(*HIDDEN_SIZE)),
+            activation=hf.activation("activation_function", default="gelu_new"),
+            gated=False,
+            bias=True,
+        ),
+        norm=layer_norm(hf, "layer_norm_epsilon"),
+        residual="parallel_one_norm",
+    )
+    return decoder(
+        hf,
+        header,
+        (block,) * hf.layers("n_layer", "num_hidden_layers"),
+        block.norm,
+        head=LanguageHead(tied=False, bias=True),
+        prefix="transformer.",
+        max_position_embeddings=2048,
     )
 
 
@@ -312,5 +366,6 @@ def gpt2_map(
         norm="transformer.ln_f",
         prefix="transformer.",
         derived=derived,
+        unused=("multiple_choice_head.*",),  # what GPT2DoubleHeadsModel has beside its language head
         **{"position_embedding": "transformer.wpe", **names},  # type: ignore[arg-type]
     )

@@ -16,7 +16,8 @@ from modelcenter.weights.rules import WeightMap
 
 
 def config(hf: Configuration, header: Header) -> Decoder:
-    # Weights are never normalised: transformers leaves `norm_topk_prob` unread, which no released model sets.
+    # DeepSeek's own code divides the weights where `norm_topk_prob` is true, transformers leaves it unread;
+    # no released model sets it, and nothing tells by which of the two another was trained.
     hf.refuse(
         scoring_func=("softmax",),
         topk_method=("greedy", "group_limited_greedy"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modelcenter.families.configuration import Configuration
 from modelcenter.families.encoders import (
+    CLASSIFYING,
     attention,
     block,
     class_names,
@@ -14,6 +15,7 @@ from modelcenter.families.encoders import (
     narrower,
     norm,
     only_encoder,
+    summary,
     task,
 )
 from modelcenter.families.family import Family, Header, carries
@@ -24,7 +26,12 @@ from modelcenter.weights.rules import RulesLike, WeightMap
 def config(hf: Configuration, header: Header) -> Encoder:
     only_encoder(hf)
     layer = block(hf, attention=attention(hf))
-    classes = classification(hf, of="first", transform=Transform(activation="gelu"))
+    of, through = "first", None
+    if task(hf) == "MultipleChoice":  # the only one that reads the summary's settings
+        of, through = summary(hf, kind="first", activation="gelu")
+    classes = classification(
+        hf, of="first", transform=Transform(activation="gelu"), choice=of, choice_transform=through
+    )
     if task(hf) == "PreTraining" or (not classes and carries(header, "discriminator_predictions.")):
         classes = ClassificationHead(
             name="replaced-token",
@@ -69,14 +76,7 @@ def huggingface(c: Encoder) -> WeightMap:
 FAMILY = Family(
     name="electra",
     model_types=("electra",),
-    classes=class_names(
-        "Electra",
-        "MaskedLM",
-        "PreTraining",
-        "SequenceClassification",
-        "TokenClassification",
-        "QuestionAnswering",
-    ),
+    classes=class_names("Electra", "MaskedLM", "PreTraining", *CLASSIFYING),
     config=config,
     dialects={"huggingface": huggingface},
 )

@@ -128,6 +128,27 @@ def classification(
     return None
 
 
+def summary(hf: Configuration, *, kind: str, activation: str | None) -> tuple[str, Transform | None]:
+    """Which token's vector stands for the text, and through what it goes: transformers' SequenceSummary.
+
+    kind, activation: the family's defaults of `summary_type` and of `summary_activation`; None: the vector is
+    taken as it is.
+    """
+    # Nothing tells transformers' classes a cls_index, and then the last token counts.
+    hf.refuse(
+        summary_type=("last", "first", "cls_index"),
+        summary_use_proj=(activation is not None,),
+        summary_proj_to_labels=(False,),
+    )
+    of = "first" if hf.values.get("summary_type", kind) == "first" else "end"
+    if activation is None:
+        hf.refuse(summary_activation=())
+        return of, None
+    is_null = "summary_activation" in hf.values and hf.values["summary_activation"] is None
+    named = "linear" if is_null else hf.activation("summary_activation", default=activation)
+    return of, Transform(activation=named)
+
+
 def encoder(
     hf: Configuration,
     header: Header,
@@ -167,6 +188,30 @@ def encoder(
         head=classes or (masked if has_masked else None),
         next_sentence=pair if has_pair else None,
         **given,
+    )
+
+
+def roberta_encoder(
+    hf: Configuration, header: Header, blocks: Sequence[Block], pad_token_id: int, **options: Any
+) -> Encoder:
+    """RoBERTa of `blocks`, and those after it: fairseq's positions, classes told from the first token.
+
+    options: whatever else `encoder` takes.
+    """
+    positions = after_padding(hf, pad_token_id, 512)
+    return encoder(
+        hf,
+        header,
+        blocks,
+        classes=classification(hf, of="first", transform=Transform(activation="tanh")),
+        masked=MaskedLanguageHead(
+            activation="gelu", norm=blocks[0].norm, tied=hf.flag("tie_word_embeddings", default=True)
+        ),
+        predictions=("lm_head.",),
+        pad_token_id=pad_token_id,
+        max_position_embeddings=positions.num_positions,
+        positions=positions,
+        **options,
     )
 
 
@@ -225,6 +270,8 @@ def classes(head: object, dense: str = "classifier.dense", out: str = "classifie
     """The names of a head of classes; dense, out: of one that transforms, RoBERTa's by default."""
     if not isinstance(head, ClassificationHead):
         return {}
+    if head.name == "multiple-choice" and head.of != "pooled" and dense == "classifier.dense":
+        return {"head.dense.*": "sequence_summary.summary.*", "head.out.*": "classifier.*"}
     if head.transform is not None:
         return {"head.dense.*": f"{dense}.*", "head.out.*": f"{out}.*"}
     return {"head.out.*": "qa_outputs.*" if head.name == "question-answering" else "classifier.*"}
@@ -243,13 +290,14 @@ def encoder_map(
     more: RulesLike | None = None,
     shared: tuple[str, ...] = (),
     unused: tuple[str, ...] = (),
+    prefixes: tuple[str, ...] = (),
 ) -> WeightMap:
     """The map of an encoder onto files that name their parts as BERT's do.
 
     prefix: of the model's own tensors in a file with a head; base models' lack it. head: the rules of the
     heads. layers: of a layer, after the prefix; layer: the rules within. copies: redundant tensors of heads
     -> the tensors they repeat, empty for the embedding. more: further rules of the model's own parts.
-    shared, unused: see WeightMap.
+    shared, unused, prefixes: see WeightMap.
     """
     embeddings = f"{prefix}embeddings."
     rules: RulesLike = {
@@ -272,6 +320,7 @@ def encoder_map(
         optional_prefix=prefix,
         shared=shared,
         unused=unused,
+        prefixes=prefixes,
     )
 
 

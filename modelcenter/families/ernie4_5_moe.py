@@ -39,7 +39,7 @@ def config(hf: Configuration, header: Header) -> Decoder:
             intermediate_size=size,
             activation=hf.activation("hidden_act", default="silu"),
             layout="separate",
-            router=Router(correction_bias=True),
+            router=Router(correction_bias=True, precise="half"),
             shared=gated(hf, intermediate_size=size * shared, bias=bias) if shared else None,
         ),
     )

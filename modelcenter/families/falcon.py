@@ -103,4 +103,5 @@ FAMILY = Family(
     classes=("FalconModel", "FalconForCausalLM", "RWModel", "RWForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    spellings={"FalconForTokenClassification": ("score.", "classifier.")},
 )

@@ -28,7 +28,8 @@ class Family:
     """One architecture: its name, the `model_type`s it claims, its configuration and its weight maps.
 
     classes: those of transformers whose every tensor it knows. dialects: the names that files use -> the map
-    of a config onto them. readers: a dialect with a config.json of its own -> how it is read.
+    of a config onto them. readers: a dialect with a config.json of its own -> how it is read. spellings: a
+    class whose files name something otherwise -> how the map's names begin there, and how theirs do.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Family:
     config: ReadsConfiguration
     dialects: Mapping[str, Callable[[Any], WeightMap]]
     readers: Mapping[str, ReadsConfiguration] = field(default_factory=dict)
+    spellings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def reader(self, dialect: str) -> ReadsConfiguration:
         """How config.json of that dialect is read."""
@@ -55,7 +57,9 @@ def has_language_head(hf: Configuration, header: Header, prefix: str, *heads: st
     a head; it decides for a tied head in a file that names no class.
     """
     if hf.architecture:
-        return hf.architecture.endswith(("ForCausalLM", "LMHeadModel")) or carries(header, *heads)
+        return hf.architecture.endswith(("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")) or carries(
+            header, *heads
+        )
     return carries(header, *heads) or any(name.startswith(prefix) for name in header)
 
 

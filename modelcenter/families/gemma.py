@@ -10,6 +10,7 @@ from math import sqrt
 
 from modelcenter.families.configuration import Configuration
 from modelcenter.families.decoders import (
+    TANH_GELU,
     TIED,
     attention,
     attention_bias,
@@ -20,8 +21,6 @@ from modelcenter.families.decoders import (
 )
 from modelcenter.families.family import Family, Header
 from modelcenter.models.config import Block, Decoder
-
-TANH_GELU = "gelu_pytorch_tanh"
 
 
 def config(hf: Configuration, header: Header) -> Decoder:

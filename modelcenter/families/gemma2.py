@@ -11,6 +11,7 @@ from math import sqrt
 
 from modelcenter.families.configuration import Configuration
 from modelcenter.families.decoders import (
+    TANH_GELU,
     TIED,
     attention,
     attention_bias,
@@ -25,7 +26,6 @@ from modelcenter.families.decoders import (
     windowed,
 )
 from modelcenter.families.family import Family, Header
-from modelcenter.families.gemma import TANH_GELU
 from modelcenter.models.config import Block, Decoder
 from modelcenter.weights.rules import RulesLike, WeightMap
 

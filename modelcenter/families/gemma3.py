@@ -1,20 +1,26 @@
 """Gemma 3's text models. Source: arXiv:2503.19786; transformers modeling_gemma3.py.
 
 Gemma 2 with normalised queries and keys in place of the caps; five layers with a window and a rotary base of
-their own to one without. EmbeddingGemma sees both ways.
+their own to one without. EmbeddingGemma sees both ways. Of the models that see images too (`gemma3`)
+the text model is loaded, whose configuration is theirs' `text_config`; the tensors of images are told as
+unused.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import sqrt
 
+from modelcenter.errors import ConfigurationInvalid
 from modelcenter.families.configuration import Configuration
 from modelcenter.families.decoders import (
+    TANH_GELU,
     TIED,
     attention,
     attention_bias,
     decoder,
+    decoder_map,
     gated,
     layer_types,
     rms_norm,
@@ -22,12 +28,31 @@ from modelcenter.families.decoders import (
     windowed,
 )
 from modelcenter.families.family import Family, Header
-from modelcenter.families.gemma import TANH_GELU
-from modelcenter.families.gemma2 import cap, huggingface
+from modelcenter.families.gemma2 import cap, layer
 from modelcenter.models.config import Block, Decoder, QueryKeyNorm
+from modelcenter.weights.rules import WeightMap
+
+# What text_config leaves out where it is usual.
+USUAL = {"num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 262208}
+IMAGES = ("*vision_tower.*", "*multi_modal_projector.*")
+
+
+def text_configuration(hf: Configuration) -> Configuration:
+    """The configuration of the text model. Raises ConfigurationInvalid for a text_config that is no table."""
+    if "text_config" not in hf:
+        return hf
+    text = hf.values["text_config"]
+    if not isinstance(text, Mapping):
+        raise ConfigurationInvalid("has a text_config that is no table")
+    stated = ("eos_token_id", "pad_token_id", "tie_word_embeddings", "id2label", "num_labels")
+    outer = {name: hf.values[name] for name in stated if name in hf}
+    is_whole = hf.architecture.endswith("ForConditionalGeneration")
+    named = "Gemma3ForCausalLM" if is_whole else hf.architecture
+    return Configuration({**USUAL, **text, **outer, "architectures": [named] if named else []})
 
 
 def config(hf: Configuration, header: Header) -> Decoder:
+    hf = text_configuration(hf)
     hf.refuse(attn_logit_softcapping=(), is_causal=(True,))
     both_ways = hf.flag("use_bidirectional_attention", default=False)
     size = window(hf, 4096)
@@ -68,10 +93,20 @@ def config(hf: Configuration, header: Header) -> Decoder:
     )
 
 
+def huggingface(c: Decoder) -> WeightMap:
+    return decoder_map(
+        c,
+        layer,
+        head=("lm_head", "language_model.lm_head"),
+        unused=IMAGES,
+        prefixes=("language_model.model.", "model.language_model."),  # of files with images, by their age
+    )
+
+
 FAMILY = Family(
     name="gemma3",
-    model_types=("gemma3_text",),
-    classes=("Gemma3TextModel", "Gemma3ForCausalLM"),
+    model_types=("gemma3_text", "gemma3"),
+    classes=("Gemma3TextModel", "Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"),
     config=config,
     dialects={"huggingface": huggingface},
 )

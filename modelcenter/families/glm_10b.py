@@ -95,7 +95,8 @@ def original_config(hf: Configuration, header: Header) -> BlankFiller:
     return BlankFiller(
         **known
         | {
-            "head": LanguageHead(tied=True),  # whatever its configuration says
+            # Whatever its configuration says of `tied`.
+            "head": openbmb.classes(c) if c.values.get("cls_head") else LanguageHead(tied=True),
             "eos_token_ids": (end,),
         },
         block_positions=Learned(num_positions=c.integer("position_size")),
@@ -105,7 +106,11 @@ def original_config(hf: Configuration, header: Header) -> BlankFiller:
 
 
 def original(c: BlankFiller) -> WeightMap:
-    rules = {"block_embedding.weight": "block_position_embedding.weight", **openbmb.stack(c.blocks)}
+    rules = {
+        "block_embedding.weight": "block_position_embedding.weight",
+        "head.out.*": "output_projection.*",  # the others' cls_projection
+        **openbmb.stack(c.blocks),
+    }
     return openbmb.weight_map(c, rules)
 
 

@@ -72,8 +72,9 @@ def original_config(hf: Configuration, header: Header) -> Decoder:
 FAMILY = Family(
     name="gpt2",
     model_types=("gpt2",),
-    classes=("GPT2Model", "GPT2LMHeadModel"),
+    classes=("GPT2Model", "GPT2LMHeadModel", "GPT2DoubleHeadsModel"),
     config=config,
     dialects={"huggingface": huggingface, openbmb.DIALECT: openbmb.decoder_map},
     readers={openbmb.DIALECT: original_config},
+    spellings={"GPT2ForTokenClassification": ("score.", "classifier.")},
 )

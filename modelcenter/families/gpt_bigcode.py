@@ -70,4 +70,5 @@ FAMILY = Family(
     classes=("GPTBigCodeModel", "GPTBigCodeForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    spellings={"GPTBigCodeForTokenClassification": ("score.", "classifier.")},
 )

@@ -95,4 +95,5 @@ FAMILY = Family(
     classes=("GPTNeoModel", "GPTNeoForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    spellings={"GPTNeoForTokenClassification": ("score.", "classifier.")},
 )

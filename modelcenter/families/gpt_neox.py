@@ -81,4 +81,5 @@ FAMILY = Family(
     classes=("GPTNeoXModel", "GPTNeoXForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    spellings={"GPTNeoXForTokenClassification": ("score.", "classifier.")},
 )

@@ -47,7 +47,7 @@ def config(hf: Configuration, header: Header) -> Decoder:
             ),
             router=Router(bias=True),
         ),
-        norm=rms_norm(hf, eps=1e-5),
+        norm=rms_norm(hf, eps=1e-5, precise="fp16"),
     )
     blocks = windowed(block, layer_types(hf, lambda i: i % 2 == 0), window(hf, 128))
     return decoder(hf, header, blocks, block.norm, max_position_embeddings=131072)

@@ -9,48 +9,16 @@ from dataclasses import replace
 
 from modelcenter.families import openbmb
 from modelcenter.families.configuration import Configuration
-from modelcenter.families.decoders import (
-    HIDDEN_SIZE,
-    NUM_HEADS,
-    attention,
-    decoder,
-    decoder_map,
-    layer_norm,
-)
+from modelcenter.families.decoders import decoder_map, gptj_decoder
 from modelcenter.families.family import Family, Header
-from modelcenter.models.config import Block, Decoder, FeedForward, LanguageHead, Layout, Rotary
+from modelcenter.models.config import Block, Decoder, Layout, Rotary
 from modelcenter.weights.rules import RulesLike, WeightMap, qkv_separate, within
 
 
 def config(hf: Configuration, header: Header, layout: Layout = "separate") -> Decoder:
     """layout: of q, k and v where they are not stored apart (CodeGen)."""
     rotary = Rotary(dim=hf.integer("rotary_dim", default=64), theta=10000.0, interleaved=True)
-    block = Block(
-        attention=attention(
-            hf,
-            lambda head_dim: rotary,
-            num_kv_heads=hf.integer(*NUM_HEADS),
-            own_head_dim=False,
-            layout=layout,
-        ),
-        feedforward=FeedForward(
-            intermediate_size=hf.integer("n_inner", default=4 * hf.integer(*HIDDEN_SIZE)),
-            activation=hf.activation("activation_function", default="gelu_new"),
-            gated=False,
-            bias=True,
-        ),
-        norm=layer_norm(hf, "layer_norm_epsilon"),
-        residual="parallel_one_norm",
-    )
-    return decoder(
-        hf,
-        header,
-        (block,) * hf.layers("n_layer", "num_hidden_layers"),
-        block.norm,
-        head=LanguageHead(tied=False, bias=True),
-        prefix="transformer.",
-        max_position_embeddings=2048,
-    )
+    return gptj_decoder(hf, header, rotary, layout=layout)
 
 
 def layer(block: Block) -> RulesLike:

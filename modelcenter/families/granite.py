@@ -18,10 +18,11 @@ from modelcenter.families.decoders import (
     rms_norm,
 )
 from modelcenter.families.family import Family, Header
-from modelcenter.models.config import Block, Decoder
+from modelcenter.models.config import Block, Decoder, Experts
 
 
-def config(hf: Configuration, header: Header) -> Decoder:
+def config(hf: Configuration, header: Header, experts: Experts | None = None) -> Decoder:
+    """experts: in place of a feedforward (Granite with experts)."""
     block = Block(
         attention=attention(
             hf,
@@ -29,7 +30,7 @@ def config(hf: Configuration, header: Header) -> Decoder:
             bias=attention_bias(hf),
             scale=hf.number("attention_multiplier", default=1.0),
         ),
-        feedforward=gated(hf, bias=hf.flag("mlp_bias", default=False)),
+        feedforward=experts or gated(hf, bias=hf.flag("mlp_bias", default=False)),
         norm=rms_norm(hf),
         residual_scale=hf.number("residual_multiplier", default=1.0),
     )

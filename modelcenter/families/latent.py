@@ -23,8 +23,8 @@ def latent_attention(
     v_head_dim: int = 128,
 ) -> LatentAttention:
     """Latent attention as config.json says it; what follows `interleaved` are the family's defaults."""
+    # Nothing depends on `num_key_value_heads`: every head has keys and values, all made of one vector.
     num_heads = hf.integer("num_attention_heads")
-    hf.refuse(num_key_value_heads=(num_heads,))
     given = q_lora_rank if "q_lora_rank" not in hf.values else None  # null says: none
     nope = hf.integer("qk_nope_head_dim", default=qk_nope_head_dim)
     rope = hf.integer("qk_rope_head_dim", default=qk_rope_head_dim)

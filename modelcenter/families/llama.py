@@ -66,4 +66,5 @@ FAMILY = Family(
     config=config,
     dialects={"huggingface": huggingface, openbmb.DIALECT: original},
     readers={openbmb.DIALECT: original_config},
+    spellings={"LlamaForQuestionAnswering": ("model.", "transformer.")},
 )

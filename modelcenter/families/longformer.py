@@ -1,7 +1,8 @@
 """Longformer, Lawformer. Source: arXiv:2004.05150, arXiv:2105.03887; transformers modeling_longformer.py.
 
 RoBERTa with attention to what is near and to a few global tokens: those that `global_attention_mask` marks,
-else the first where texts are classified, and the question's where an answer is looked for.
+else the first where texts are classified, the question's where an answer is looked for, and what follows the
+question where one of several is chosen.
 """
 
 from __future__ import annotations
@@ -13,15 +14,14 @@ from modelcenter.errors import ConfigurationInvalid
 from modelcenter.families import openbmb
 from modelcenter.families.configuration import MOST, Configuration
 from modelcenter.families.encoders import (
+    CLASSIFYING,
     ROBERTA_COPIES,
-    after_padding,
     bert_layer,
     block,
     class_names,
     classes,
-    classification,
-    encoder,
     encoder_map,
+    roberta_encoder,
     roberta_predictions,
     task,
 )
@@ -31,20 +31,17 @@ from modelcenter.models.config import (
     Learned,
     LocalGlobalAttention,
     LongEncoder,
-    MaskedLanguageHead,
-    Transform,
 )
 from modelcenter.weights.rules import RulesLike, WeightMap, kv_separate, within
 
-GLOBAL_TOKENS: Mapping[str, Literal["first", "question"]] = {
+GLOBAL_TOKENS: Mapping[str, Literal["first", "question", "choice"]] = {
     "SequenceClassification": "first",
     "QuestionAnswering": "question",
+    "MultipleChoice": "choice",
 }
 
 
 def config(hf: Configuration, header: Header) -> LongEncoder:
-    if task(hf) == "MultipleChoice":
-        raise ConfigurationInvalid("names a class that chooses among texts: unsupported for longformer")
     hf.refuse(position_embedding_type=("absolute",), attention_mode=("longformer",))
     hidden_size, num_heads = hf.integer("hidden_size"), hf.integer("num_attention_heads")
     padding = hf.integer("pad_token_id", default=1, least=0)
@@ -61,21 +58,9 @@ def config(hf: Configuration, header: Header) -> LongEncoder:
         return block(hf, attention=attention)
 
     layers = {window: layer(window) for window in set(windows(hf))}
-    made = encoder(
-        hf,
-        header,
-        [layers[window] for window in windows(hf)],
-        classes=classification(hf, of="first", transform=Transform(activation="tanh")),
-        masked=MaskedLanguageHead(
-            activation="gelu",
-            norm=next(iter(layers.values())).norm,
-            tied=hf.flag("tie_word_embeddings", default=True),
-        ),
-        predictions=("lm_head.",),
-        pad_token_id=padding,
-        positions=after_padding(hf, padding, default=512),
-        type_vocab_size=hf.integer("type_vocab_size", default=2),
-    )
+    blocks = [layers[window] for window in windows(hf)]
+    segments = hf.integer("type_vocab_size", default=2)
+    made = roberta_encoder(hf, header, blocks, padding, type_vocab_size=segments)
     return LongEncoder(
         **vars(made),
         global_tokens=GLOBAL_TOKENS.get(task(hf), "none"),
@@ -144,9 +129,7 @@ def original(c: LongEncoder) -> WeightMap:
 FAMILY = Family(
     name="longformer",
     model_types=("longformer",),
-    classes=class_names(
-        "Longformer", "MaskedLM", "SequenceClassification", "TokenClassification", "QuestionAnswering"
-    ),
+    classes=class_names("Longformer", "MaskedLM", *CLASSIFYING),
     config=config,
     dialects={"huggingface": huggingface, openbmb.DIALECT: original},
     readers={openbmb.DIALECT: original_config},

@@ -8,7 +8,6 @@ from __future__ import annotations
 from modelcenter.families import bart
 from modelcenter.families.configuration import Configuration
 from modelcenter.families.family import Family, Header
-from modelcenter.families.pegasus import positions
 from modelcenter.models.config import EncoderDecoder
 
 
@@ -17,7 +16,12 @@ def config(hf: Configuration, header: Header) -> EncoderDecoder:
     vocabulary = hf.integer("vocab_size")
     hf.refuse(decoder_vocab_size=(vocabulary,))
     return bart.stacks(
-        hf, header, positions(hf, header), pre_norm=False, embedding_norm=False, start=hf.pad_token_id or 0
+        hf,
+        header,
+        bart.sinusoids(hf, header),
+        pre_norm=False,
+        embedding_norm=False,
+        start=hf.pad_token_id or 0,
     )
 
 

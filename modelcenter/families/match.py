@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
-from modelcenter.errors import UnknownArchitecture
+from modelcenter.checkpoint.header import FLOATING
+from modelcenter.errors import CopyDiffers, UnknownArchitecture
 from modelcenter.families import native, openbmb
 from modelcenter.families.configuration import Configuration
+from modelcenter.families.decoders import CLASSIFYING as DECODER_TASKS
 from modelcenter.families.family import Family, Header, in_layout, untied, with_head
 from modelcenter.families.table import CLASSES, FAMILIES
 from modelcenter.models.config import ClassificationHead, Decoder, ModelConfig, check_size
@@ -19,17 +21,39 @@ from modelcenter.weights.relations import sources
 from modelcenter.weights.rules import WeightMap
 
 # What weights are stored as; integers are codes, which mean nothing without their scales.
-FLOATING = frozenset(("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"))
+READABLE = frozenset((*FLOATING, "F8_E4M3", "F8_E5M2"))
+
+# A config.json that names neither a model_type nor a class is Google's BERT's where it has all of these keys
+# and none but these and the harmless ones. One key more may be another architecture: RoBERTa's first files
+# have layer_norm_eps, NEZHA's use_relative_position, ALBERT's embedding_size.
+# Source: github.com/google-research/bert, modeling.py BertConfig, and the files of its releases.
+BERT_KEYS = frozenset(
+    (
+        *("attention_probs_dropout_prob", "hidden_act", "hidden_dropout_prob", "hidden_size"),
+        *("initializer_range", "intermediate_size", "max_position_embeddings", "num_attention_heads"),
+        *("num_hidden_layers", "type_vocab_size", "vocab_size"),
+    )
+)
+HARMLESS_KEYS = frozenset(
+    (
+        *("directionality", "dtype", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers"),
+        *("pooler_size_per_head", "pooler_type", "torch_dtype"),
+    )
+)
 
 
 @dataclass(frozen=True)
 class Match:
-    """A checkpoint's family, in one dialect of names, and the whole model that it carries as it is stored."""
+    """A checkpoint's family, in one dialect of names, and the whole model that it carries as it is stored.
+
+    corrections: where the files say other than config.json and are followed.
+    """
 
     family: Family
     dialect: str
     configuration: Configuration
     config: ModelConfig
+    corrections: tuple[str, ...] = ()
 
     def weights(self, config: ModelConfig, header: Header) -> WeightMap:
         """The map of `config`, maybe with other heads or layouts, bound to the checkpoint's names."""
@@ -37,7 +61,7 @@ class Match:
 
     def audit(self, header: Header) -> Audit:
         """The whole model held against the header."""
-        return audit(self.weights(self.config, header), header, dtypes=FLOATING)
+        return audit(self.weights(self.config, header), header, dtypes=READABLE)
 
     def unknown_class(self, audit: Audit) -> UnknownArchitecture | None:
         """The error that this class is not known, where that explains why the tensors are others."""
@@ -46,9 +70,11 @@ class Match:
         tells = isinstance(self.config, Decoder) and isinstance(self.config.head, ClassificationHead)
         if audit.ok or not named or named in self.family.classes or tells:
             return None
+        alike = f", and of these the classes …For{', …For'.join(DECODER_TASKS)}"
         return UnknownArchitecture(
             f"config.json names the class {named}, which the family {self.family.name} does not know: "
-            f"it knows {', '.join(self.family.classes)}. {audit.problems()}."
+            f"it knows {', '.join(self.family.classes)}{alike if isinstance(self.config, Decoder) else ''}. "
+            f"{audit.problems()}."
         )
 
     def head_sources(self, header: Header) -> tuple[str, ...]:
@@ -59,6 +85,27 @@ class Match:
         return tuple(
             s.names[0] for name in own for s, _ in sources(weights.rules[name], config.parameters()[name])
         )
+
+    def settle(
+        self, audit: Audit, header: Header, differs: Callable[[str, str], bool]
+    ) -> tuple[bool, tuple[str, ...]]:
+        """Compare every redundant tensor with the one it repeats: (whether the head stays tied, corrections).
+
+        differs: whether the first of two tensors holds other values than the second. A head that does makes
+        the model untied, whatever config.json says. Raises CopyDiffers for any other: nothing is dropped.
+        """
+        tied, corrections = True, []
+        head = getattr(self.config, "head", None)
+        for copy, original in audit.copies.items():
+            if not differs(copy, original):
+                continue
+            if head is None or not head.tied or copy not in self.head_sources(header):
+                raise CopyDiffers(copy, original, header[copy].file)
+            tied = False
+            corrections.append(
+                f"config.json ties {copy} to {original}, the files hold other values: loaded untied."
+            )
+        return tied, tuple(corrections)
 
     def arranged(self, head: str | None = None, layout: str = "stored", tied: bool = True) -> ModelConfig:
         """The config that is asked for: see `with_head`, `in_layout`. tied: whether a tied head stays so."""
@@ -85,8 +132,15 @@ def implied_type(architecture: str) -> str | None:
     return max(namesakes, key=len) if namesakes else types[0] if len(types) == 1 else None
 
 
+def is_google_bert(values: Mapping[str, Any]) -> bool:
+    """Whether the keys are those of a configuration of Google's BERT, which names nothing."""
+    stated = {name for name, value in values.items() if value is not None}
+    return BERT_KEYS <= stated <= BERT_KEYS | HARMLESS_KEYS
+
+
 def match(values: Mapping[str, Any], header: Header, architecture: str | None = None) -> Match:
-    """The family of a checkpoint, from its config.json and its header: by `model_type`, else by its class.
+    """The family of a checkpoint, from its config.json and its header: by `model_type`, else by its class,
+    else by its keys (`is_google_bert`).
 
     architecture: of a checkpoint in OpenBMB's original form, which names none; None: what its tensors tell.
     Raises UnknownArchitecture where none claims it, ConfigurationInvalid where its values cannot be meant.
@@ -100,7 +154,8 @@ def match(values: Mapping[str, Any], header: Header, architecture: str | None = 
             f"architecture={architecture!r} is asked for, but config.json and the tensors say what the "
             "checkpoint is: only those in OpenBMB's original form leave it open."
         )
-    if model_type is None and (model_type := implied_type(configuration.architecture)) is not None:
+    if model_type is None:
+        model_type = "bert" if is_google_bert(values) else implied_type(configuration.architecture)
         configuration = Configuration({**values, "model_type": model_type})
     if not isinstance(model_type, str):
         named = configuration.architecture[:100]
@@ -125,7 +180,29 @@ def match(values: Mapping[str, Any], header: Header, architecture: str | None = 
             "Is there a repository of the same model in 16 bits?"
         )
     found = family(CLASSES.get(configuration.architecture, FAMILIES[model_type]))
-    return Match(found, "huggingface", configuration, checked(found.config(configuration, header)))
+    config = checked(found.config(configuration, header))
+    return padded(Match(found, "huggingface", configuration, config), header)
+
+
+def padded(matched: Match, header: Header) -> Match:
+    """The match with the vocabulary that the files have, where all its tables have more rows than config.json
+    says: rows of padding, or of tokens that were added later. Else as it is, for the audit to tell."""
+    expected = matched.config.parameters().get("embedding.weight")
+    if expected is None or any(tuple(tensor.shape) == expected for tensor in header.values()):
+        return matched
+    weights, stated = matched.weights(matched.config, header), matched.config.vocab_size
+    name = next(source.names[0] for source, _ in sources(weights.rules["embedding.weight"], expected))
+    found = tuple(header[name].shape) if name in header else ()
+    if stated is None or len(found) != 2 or found[1:] != expected[1:] or found[0] <= stated:
+        return matched
+    told = (
+        f"config.json has vocab_size {stated}, all tables of the vocabulary have {found[0]} rows ({name}): "
+        f"loaded with {found[0]}."
+    )
+    config: ModelConfig = replace(matched.config, vocab_size=found[0])  # type: ignore[arg-type]
+    larger = replace(matched, config=config, corrections=(*matched.corrections, told))
+    before, after = ({m.name for m in m.audit(header).misshapen} for m in (matched, larger))
+    return larger if after < before else matched
 
 
 def checked(config: ModelConfig) -> ModelConfig:
@@ -141,6 +218,7 @@ def _original(architecture: str, configuration: Configuration, header: Header) -
             f"The architecture {architecture!r} has no original form. "
             f"Known are: {', '.join(sorted(openbmb.FILES))}."
         )
-    found = family(openbmb.FILES[architecture])
+    prefix = openbmb.wrapper(configuration.values, header)
+    found = openbmb.held(family(openbmb.FILES[architecture]), prefix, header)
     config = found.reader(openbmb.DIALECT)(configuration, header)
     return Match(found, openbmb.DIALECT, configuration, checked(config))

@@ -42,4 +42,5 @@ FAMILY = Family(
     classes=("MistralModel", "MistralForCausalLM", "MinistralModel", "MinistralForCausalLM"),
     config=config,
     dialects={"huggingface": decoder_map},
+    spellings={"MinistralForQuestionAnswering": ("model.", "transformer.")},
 )

@@ -9,20 +9,18 @@ from modelcenter.families.configuration import Configuration
 from modelcenter.families.encoders import (
     CLASSIFYING,
     ROBERTA_COPIES,
-    after_padding,
     attention,
     block,
     class_names,
     classes,
-    classification,
-    encoder,
     encoder_map,
     norm,
     only_encoder,
+    roberta_encoder,
     roberta_predictions,
 )
 from modelcenter.families.family import Family, Header
-from modelcenter.models.config import Block, Encoder, MaskedLanguageHead, RelativeBias, Transform
+from modelcenter.models.config import Block, Encoder, RelativeBias
 from modelcenter.weights.rules import RulesLike, WeightMap, qkv_separate, within
 
 # What the model counts with, whatever its configuration says.
@@ -33,26 +31,14 @@ def config(hf: Configuration, header: Header) -> Encoder:
     only_encoder(hf)
     hf.refuse(pad_token_id=(PADDING,), relative_attention_num_buckets=(BUCKETS,))
     layer = block(hf, attention=attention(hf))
-    positions = after_padding(hf, PADDING, 512)
-    return encoder(
-        hf,
-        header,
-        (layer,) * hf.layers("num_hidden_layers"),
-        classes=classification(hf, of="first", transform=Transform(activation="tanh")),
-        masked=MaskedLanguageHead(
-            activation="gelu", norm=layer.norm, tied=hf.flag("tie_word_embeddings", default=True)
-        ),
-        predictions=("lm_head.",),
-        pad_token_id=PADDING,
-        max_position_embeddings=positions.num_positions,
-        positions=positions,
-        relative_bias=RelativeBias(
-            num_buckets=BUCKETS,
-            max_distance=MAX_DISTANCE,
-            bidirectional=True,
-            num_heads=layer.attention.num_heads,
-        ),
+    bias = RelativeBias(
+        num_buckets=BUCKETS,
+        max_distance=MAX_DISTANCE,
+        bidirectional=True,
+        num_heads=layer.attention.num_heads,
     )
+    blocks = (layer,) * hf.layers("num_hidden_layers")
+    return roberta_encoder(hf, header, blocks, PADDING, relative_bias=bias)
 
 
 def layer(block: Block) -> RulesLike:

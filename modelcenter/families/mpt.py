@@ -1,7 +1,7 @@
 """MPT. Source: github.com/mosaicml/llm-foundry; transformers modeling_mpt.py, which knows less of it.
 
-Distance is a penalty (ALiBi), else positions are learned; q, k and v lie in one matrix [q | k | v]. As in
-transformers, `alibi_bias_max` counts as 8 whatever it says (StoryWriter's 16).
+Distance is a penalty (ALiBi), else positions are learned; q, k and v lie in one matrix [q | k | v].
+StoryWriter was trained with an `alibi_bias_max` of 16, which counts; transformers takes 8 whatever it says.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def config(hf: Configuration, header: Header) -> Decoder:
             own_head_dim=False,
             layout="sections",
             bias="all" if bias else "none",
-            alibi=Alibi(num_heads=num_heads) if has_alibi else None,
+            alibi=Alibi(num_heads=num_heads, max_bias=own.positive("alibi_bias_max", default=8.0))
+            if has_alibi
+            else None,
             clip=own.number("clip_qkv", default=None) or None,
             scale=own.number("softmax_scale", default=None),
             query_key_norm=QueryKeyNorm(norm=norm, over="all") if own.flag("qk_ln", default=False) else None,
@@ -121,4 +123,5 @@ FAMILY = Family(
     classes=("MptModel", "MptForCausalLM", "MPTModel", "MPTForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    spellings={"MptForTokenClassification": ("score.", "classifier.")},
 )

@@ -1,12 +1,14 @@
 """mT5. Source: arXiv:2010.11934; transformers modeling_mt5.py.
 
-T5 v1.1 with another vocabulary, and a head of its own that is not scaled.
+T5 v1.1 with another vocabulary, and a head of its own that is not scaled. OpenBMB's form does not tell it
+from T5: what is written in it is read as T5.
 """
 
 from __future__ import annotations
 
-from modelcenter.families import t5
+from modelcenter.families import openbmb, t5
 from modelcenter.families.configuration import Configuration
+from modelcenter.families.encoders import class_names
 from modelcenter.families.family import Family, Header
 from modelcenter.models.config import EncoderDecoder
 
@@ -19,7 +21,8 @@ def config(hf: Configuration, header: Header) -> EncoderDecoder:
 FAMILY = Family(
     name="mt5",
     model_types=("mt5",),
-    classes=("MT5Model", "MT5ForConditionalGeneration", "MT5EncoderModel"),
+    classes=(*class_names("MT5", "ConditionalGeneration", *t5.CLASSIFYING), "MT5EncoderModel"),
     config=config,
-    dialects={"huggingface": t5.huggingface},
+    dialects={"huggingface": t5.huggingface, openbmb.DIALECT: openbmb.encoder_decoder_map},
+    readers={openbmb.DIALECT: t5.original_config},
 )

@@ -131,7 +131,14 @@ def huggingface(c: Encoder) -> WeightMap:
         "embedding_norm.bias": "nomic_bert.emb_ln.bias",
     }
     return encoder_map(
-        c, "nomic_bert.", heads, layer, layers="encoder.layers.{i}.", copies=BERT_COPIES, more=more
+        c,
+        "nomic_bert.",
+        heads,
+        layer,
+        layers="encoder.layers.{i}.",
+        copies=BERT_COPIES,
+        more=more,
+        prefixes=("bert.",),  # as the authors' class for masked tokens calls the model
     )
 
 

@@ -75,7 +75,7 @@ def huggingface(c: Decoder) -> WeightMap:
 FAMILY = Family(
     name="openai_gpt",
     model_types=("openai-gpt",),
-    classes=("OpenAIGPTModel", "OpenAIGPTLMHeadModel"),
+    classes=("OpenAIGPTModel", "OpenAIGPTLMHeadModel", "OpenAIGPTDoubleHeadsModel"),
     config=config,
     dialects={"huggingface": huggingface},
 )

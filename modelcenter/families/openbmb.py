@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from glob import escape
 from typing import Any
 
 from modelcenter.errors import ConfigurationInvalid
 from modelcenter.families.configuration import Configuration
-from modelcenter.families.family import Header
+from modelcenter.families.family import Family, Header
 from modelcenter.models.config import (
     Attention,
     Block,
@@ -138,18 +139,76 @@ FILES: Mapping[str, str] = {
 }
 """Architecture -> the file in `families/` that knows it."""
 
+OF_THE_FILE = ("vocab_size", "position_size", "tied")
+"""Arguments that follow from which tensors a file has, and their rows."""
+
 RELATIVE_BIAS = "position_bias.relative_attention_bias"
+
+
+BEGINNINGS = ("input_embedding.weight", "patch_embed.cls_token")  # one of them is in every model
+PORTS = ("cpmant.", "cpmbee.")  # transformers' models, whose blocks have the same names and other values
+
+
+def wrapper(values: Mapping[str, Any], header: Header) -> str:
+    """What every name of the model begins with, where it was saved within a task's (`bert.`, `module.`).
+
+    Empty where it was not, or where several models were saved together.
+    """
+    found = {name.removesuffix(end) for name in header for end in BEGINNINGS if name.endswith(end)}
+    prefix = found.pop() if len(found) == 1 else ""
+    is_ours = prefix.endswith(".") and prefix not in PORTS and not values.get("architectures")
+    return prefix if is_ours else ""
+
+
+def unwrapped(prefix: str, header: Header) -> Header:
+    """The header of the model whose names begin with `prefix`, without it."""
+    return {n.removeprefix(prefix): told for n, told in header.items() if n.startswith(prefix)}
+
+
+def held(family: Family, prefix: str, header: Header) -> Family:
+    """The family whose names begin with `prefix` in that file; other tensors are the task's, nothing reads
+    them."""
+    if not prefix:
+        return family
+    theirs = tuple(escape(name) for name in header if not name.startswith(prefix))
+
+    def within(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(prefix + name for name in names)
+
+    def weights(c: ModelConfig) -> WeightMap:
+        made = family.dialects[DIALECT](c)
+        return replace(
+            made,
+            rules={ours: renamed(rule, within) for ours, rule in made.rules.items()},
+            copies={prefix + copy: prefix + name for copy, name in made.copies.items()},
+            derived=within(made.derived),
+            shared=within(made.shared),
+            unused=(*within(made.unused), *theirs),
+        )
+
+    def config(hf: Configuration, header: Header) -> ModelConfig:
+        return family.reader(DIALECT)(hf, unwrapped(prefix, header))
+
+    return replace(
+        family,
+        dialects={**family.dialects, DIALECT: weights},
+        readers={**family.readers, DIALECT: config},
+    )
 
 
 def architecture(values: Mapping[str, Any], header: Header) -> str | None:
     """Which of `FILES` a checkpoint is, told from its tensors; None where they are not of this form.
 
-    BERT and RoBERTa have the same names and differ in positions alone: the padding token tells.
+    BERT and RoBERTa have the same names and differ in positions alone: the padding token tells. So have T5
+    and CPM-2: whose default the feedforward is, where nothing is stated, else the scale tells.
     """
+    header = unwrapped(wrapper(values, header), header)
 
     def there(*parts: str) -> bool:
         return any(part in name for name in header for part in parts)
 
+    if "layernorm_after_dec.weight" in header:
+        return "cpm2"  # of the oldest names
     if not there("self_att.layernorm_before_attention", "ffn.layernorm_before_ffn"):
         return None
     if there("patch_embed."):
@@ -164,7 +223,9 @@ def architecture(values: Mapping[str, Any], header: Header) -> str | None:
         return "longformer"
     starts = {name.partition(".")[0] for name in header}
     if {"encoder", "decoder"} <= starts:
-        return "cpm2" if values.get("length_scale") else "t5"
+        has_gates = there("w_in.w_0", "ffn.ffn.w_0")
+        is_cpm2 = values.get("length_scale") if values.get("ffn_activate_fn") else has_gates
+        return "cpm2" if is_cpm2 else "t5"
     if "decoder" in starts:
         return "opt"
     if RELATIVE_BIAS in header:
@@ -262,6 +323,30 @@ def block(c: Configuration, *, causal: bool = True, **options: Any) -> Block:
     return Block(attention=attention(c, causal=causal, **options), feedforward=feedforward(c), norm=norm(c))
 
 
+def with_halves(blocks: tuple[Block, ...], hf: Configuration) -> tuple[Block, ...]:
+    """The layers, of some of which CPM-Live's `mask_modules` leaves attention or feedforward out.
+
+    It has a pair for each layer: whether there is no attention, whether there is no feedforward.
+    """
+    masks = hf.values.get("mask_modules")
+    if masks is None:
+        return blocks
+    pairs = masks if isinstance(masks, list) else []
+    is_told = len(pairs) == len(blocks) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(type(flag) is bool for flag in pair)
+        for pair in pairs
+    )
+    if not is_told or all(no_attention for no_attention, _ in pairs):
+        raise ConfigurationInvalid(
+            f"has mask_modules {str(masks)[:60]}; expected for each of {len(blocks)} layers a pair of true "
+            "or false, and attention in one layer at least"
+        )
+    return tuple(
+        replace(block, has_attention=not no_attention, has_feedforward=not no_feedforward)
+        for block, (no_attention, no_feedforward) in zip(blocks, pairs, strict=True)
+    )
+
+
 def embedding_scale(c: Configuration) -> float:
     """What embedded tokens, and the hidden states before a product with a vocabulary, are multiplied by."""
     return c.integer("dim_model") ** -0.5 if c.flag("length_scale", default=False) else 1.0
@@ -281,12 +366,12 @@ def head(c: Configuration) -> LanguageHead | ClassificationHead:
 
 def classes(c: Configuration) -> ClassificationHead:
     """A logit for each of `cls_head` classes and each token."""
-    c.refuse(length_scale=(False,))
     return ClassificationHead(
         name="token-classification",
         num_labels=c.integer("cls_head"),
         of="tokens",
         bias=c.flag("proj_bias", default=True),
+        scale=embedding_scale(c),
     )
 
 
@@ -365,6 +450,36 @@ def with_older(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+# CPM-2's before that.
+OLDEST = (
+    ("encoder.layers.", "enc_layers."),
+    ("decoder.layers.", "dec_layers."),
+    ("encoder.output_layernorm.", "layernorm_after_enc."),
+    ("decoder.output_layernorm.", "layernorm_after_dec."),
+    (".self_att.self_attention.", ".self_attention."),
+    (".cross_att.self_attention.", ".cross_attention."),
+    (".cross_att.layernorm_before_attention.", ".layernorm_before_cross_attention."),
+    (".ffn.layernorm_before_ffn.", ".layernorm_before_ff."),
+    (".ffn.ffn.w_in.", ".ff."),
+    (".ffn.ffn.", ".ff."),
+    (".relative_attention_bias", ".weight"),
+)
+
+
+def with_oldest(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of CPM-2 with those that the same tensors have had."""
+    found = []
+    for name in names:
+        older = name
+        for new, old in OLDEST:
+            older = older.replace(new, old)
+        kind = "" if older.startswith("enc_") else "self_"
+        older = older.replace(".self_att.layernorm_before_attention", f".layernorm_before_{kind}attention")
+        is_product = any(part in older for part in ("_attention.project", "attention_out", ".ff."))
+        found.append(older.removesuffix(".weight") if is_product else older)
+    return tuple(dict.fromkeys((*with_older(names), *found)))
+
+
 VOCABULARY_HEADS = (
     *("output_projection.weight", "output_projection.bias"),
     *(f"lm_head.{part}.{kind}" for part in ("dense", "layer_norm", "decoder") for kind in ("weight", "bias")),
@@ -378,8 +493,12 @@ def weight_map(
     copies: Mapping[str, str] | None = None,
     derived: tuple[str, ...] = (),
     unused: tuple[str, ...] = (),
+    spelled: Callable[[tuple[str, ...]], tuple[str, ...]] = with_older,
 ) -> WeightMap:
-    """The map of a model: the table of embeddings, the family's rules, an untied head."""
+    """The map of a model: the table of embeddings, the family's rules, an untied head.
+
+    spelled: a tensor's names with those that it had in older files.
+    """
     # With a head that tells classes, that over the vocabulary stays in the file, and nothing reads it.
     tells_classes = isinstance(getattr(c, "head", None), ClassificationHead)
     unread = VOCABULARY_HEADS if tells_classes else ()
@@ -396,7 +515,7 @@ def weight_map(
         derived=derived,
         unused=(*unused, *unread),
     )
-    return replace(made, rules={ours: renamed(rule, with_older) for ours, rule in made.rules.items()})
+    return replace(made, rules={ours: renamed(rule, spelled) for ours, rule in made.rules.items()})
 
 
 def decoder(name: str, hf: Configuration, header: Header, **options: Any) -> Decoder:
@@ -525,16 +644,24 @@ def encoder_decoder(name: str, hf: Configuration, header: Header) -> EncoderDeco
     scaled = c.flag("length_scale", default=False)
     tied = c.flag("tied", default=False)
     size = c.integer("dim_model")
-    c.refuse(cls_head=())
-    bias = not tied and c.flag("proj_bias", default=False)
-    factor = size**-0.5 if scaled and not tied else 1.0
-    if c.values.get("scale"):  # T5's alone: 100 undoes what its released weights are divided by
-        factor *= 100 * size**-0.5
     if scaled and name == "t5":
         raise ConfigurationInvalid("has length_scale true, which no T5 has: unsupported")
+    head: LanguageHead | ClassificationHead
+    if c.values.get("cls_head"):
+        head = classes(c)
+    else:
+        bias = not tied and c.flag("proj_bias", default=False)
+        factor = size**-0.5 if scaled and not tied else 1.0
+        head = LanguageHead(tied=tied, bias=bias, scale=factor, name="seq2seq-lm")
+    if c.values.get("scale"):  # T5's alone: 100 undoes what its released weights are divided by
+        if head.bias:
+            raise ConfigurationInvalid("has scale and proj_bias, of which no T5 has both: unsupported")
+        head = replace(head, scale=head.scale * 100 * size**-0.5)
 
     def side(layers: str, is_decoder: bool) -> Side:
         own = block(c, causal=is_decoder)
+        if name == "t5":
+            own = replace(own, feedforward=replace(feedforward(c), precise="fp16"))
         cross = cross_attention(own.attention) if is_decoder else None
         return Side(
             blocks=(replace(own, cross_attention=cross),) * c.layers(layers),
@@ -548,7 +675,7 @@ def encoder_decoder(name: str, hf: Configuration, header: Header) -> EncoderDeco
         max_position_embeddings=None,
         encoder=side("num_encoder_layers", is_decoder=False),
         decoder=side("num_decoder_layers", is_decoder=True),
-        head=LanguageHead(tied=tied, bias=bias, scale=factor, name="seq2seq-lm"),
+        head=head,
         decoder_start_token_id=0,
     )
 
@@ -560,7 +687,7 @@ def encoder_decoder_map(c: EncoderDecoder) -> WeightMap:
         if side is not None:
             rules |= stack(side.blocks, ours=f"{ours}.", root=ours)
             rules[f"{ours}.position_bias.weight"] = f"position_bias_{theirs}.relative_attention_bias"
-    return weight_map(c, rules)
+    return weight_map(c, rules, spelled=with_oldest)
 
 
 # --- the other way: from a model to its constructor's arguments
@@ -595,6 +722,9 @@ def described(name: str, c: Any, **own: Any) -> dict[str, Any]:
             "tied": head.tied,
             "proj_bias": head.bias if not head.tied else DEFAULTS[name].get("proj_bias"),
         }
+    elif isinstance(head, ClassificationHead) and head.of == "tokens":
+        # Tied, so that the original builds no matrix over the vocabulary, which nothing would fill.
+        told |= {"cls_head": head.num_labels, "proj_bias": head.bias, "tied": True}
     known = {key: value for key, value in {**told, **own}.items() if key in DEFAULTS[name] or key in own}
     return {**DEFAULTS[name], **known}
 

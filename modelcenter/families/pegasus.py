@@ -8,19 +8,12 @@ from __future__ import annotations
 
 from modelcenter.families import bart
 from modelcenter.families.configuration import Configuration
-from modelcenter.families.family import Family, Header, carries
-from modelcenter.models.config import EncoderDecoder, Learned, Sinusoidal
+from modelcenter.families.family import Family, Header
+from modelcenter.models.config import EncoderDecoder
 
 
 def config(hf: Configuration, header: Header) -> EncoderDecoder:
-    return bart.stacks(hf, header, positions(hf, header), pre_norm=True, embedding_norm=False, start=0)
-
-
-def positions(hf: Configuration, header: Header) -> Learned | Sinusoidal:
-    """Sines and cosines, or the tables that the checkpoint holds of them."""
-    if carries(header, "embed_positions."):
-        return bart.learned(hf, offset=0)
-    return Sinusoidal(num_positions=hf.integer("max_position_embeddings"))
+    return bart.stacks(hf, header, bart.sinusoids(hf, header), pre_norm=True, embedding_norm=False, start=0)
 
 
 FAMILY = Family(

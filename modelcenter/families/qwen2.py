@@ -44,4 +44,5 @@ FAMILY = Family(
     classes=("Qwen2Model", "Qwen2ForCausalLM"),
     config=config,
     dialects={"huggingface": decoder_map},
+    spellings={"Qwen2ForQuestionAnswering": ("model.", "transformer.")},
 )

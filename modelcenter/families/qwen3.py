@@ -34,4 +34,5 @@ FAMILY = Family(
     classes=("Qwen3Model", "Qwen3ForCausalLM"),
     config=config,
     dialects={"huggingface": decoder_map},
+    spellings={"Qwen3ForQuestionAnswering": ("model.", "transformer.")},
 )

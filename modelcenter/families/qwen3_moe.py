@@ -53,4 +53,5 @@ FAMILY = Family(
     classes=("Qwen3MoeModel", "Qwen3MoeForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    spellings={"Qwen3MoeForQuestionAnswering": ("model.", "transformer.")},
 )

@@ -10,19 +10,17 @@ from modelcenter.families.configuration import Configuration
 from modelcenter.families.encoders import (
     CLASSIFYING,
     ROBERTA_COPIES,
-    after_padding,
     attention,
     block,
     class_names,
     classes,
-    classification,
-    encoder,
     encoder_map,
     only_encoder,
+    roberta_encoder,
     roberta_predictions,
 )
 from modelcenter.families.family import Family, Header
-from modelcenter.models.config import Encoder, Learned, MaskedLanguageHead, Transform
+from modelcenter.models.config import Encoder, Learned
 from modelcenter.weights.rules import WeightMap
 
 TASKS = ("MaskedLM", *CLASSIFYING)
@@ -32,21 +30,9 @@ def config(hf: Configuration, header: Header) -> Encoder:
     only_encoder(hf)
     layer = block(hf, attention=attention(hf))
     padding = hf.integer("pad_token_id", default=1, least=0)
-    positions = after_padding(hf, padding, 512)
-    return encoder(
-        hf,
-        header,
-        (layer,) * hf.layers("num_hidden_layers"),
-        classes=classification(hf, of="first", transform=Transform(activation="tanh")),
-        masked=MaskedLanguageHead(
-            activation="gelu", norm=layer.norm, tied=hf.flag("tie_word_embeddings", default=True)
-        ),
-        predictions=("lm_head.",),
-        pad_token_id=padding,
-        max_position_embeddings=positions.num_positions,
-        positions=positions,
-        type_vocab_size=hf.integer("type_vocab_size", default=2),
-    )
+    blocks = (layer,) * hf.layers("num_hidden_layers")
+    segments = hf.integer("type_vocab_size", default=2)
+    return roberta_encoder(hf, header, blocks, padding, type_vocab_size=segments)
 
 
 def huggingface(c: Encoder) -> WeightMap:

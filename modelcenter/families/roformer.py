@@ -10,6 +10,7 @@ from dataclasses import replace
 from modelcenter.families.configuration import Configuration
 from modelcenter.families.encoders import (
     BERT_COPIES,
+    CLASSIFYING,
     attention,
     bert_predictions,
     block,
@@ -20,6 +21,7 @@ from modelcenter.families.encoders import (
     encoder_map,
     narrower,
     only_encoder,
+    summary,
 )
 from modelcenter.families.family import Family, Header
 from modelcenter.models.config import Encoder, MaskedLanguageHead, Rotary, Transform
@@ -35,12 +37,19 @@ def config(hf: Configuration, header: Header) -> Encoder:
         hf,
         attention=replace(turned, rotary=Rotary(dim=turned.head_dim, theta=THETA, interleaved=True)),
     )
+    choice, through = summary(hf, kind="last", activation=None)
     activation, embedding_size = hf.activation("hidden_act", default="gelu"), narrower(hf)
     return encoder(
         hf,
         header,
         (layer,) * hf.layers("num_hidden_layers"),
-        classes=classification(hf, of="first", transform=Transform(activation=activation)),
+        classes=classification(
+            hf,
+            of="first",
+            transform=Transform(activation=activation),
+            choice=choice,
+            choice_transform=through,
+        ),
         masked=MaskedLanguageHead(
             activation=activation,
             norm=layer.norm,
@@ -62,9 +71,7 @@ def huggingface(c: Encoder) -> WeightMap:
 FAMILY = Family(
     name="roformer",
     model_types=("roformer",),
-    classes=class_names(
-        "RoFormer", "MaskedLM", "SequenceClassification", "TokenClassification", "QuestionAnswering"
-    ),
+    classes=class_names("RoFormer", "MaskedLM", *CLASSIFYING),
     config=config,
     dialects={"huggingface": huggingface},
 )

@@ -34,4 +34,5 @@ FAMILY = Family(
     classes=("SeedOssModel", "SeedOssForCausalLM"),
     config=config,
     dialects={"huggingface": decoder_map},
+    spellings={"SeedOssForQuestionAnswering": ("model.", "transformer.")},
 )

@@ -58,4 +58,5 @@ FAMILY = Family(
     classes=("SmolLM3Model", "SmolLM3ForCausalLM"),
     config=config,
     dialects={"huggingface": decoder_map},
+    spellings={"SmolLM3ForQuestionAnswering": ("model.", "transformer.")},
 )

@@ -10,10 +10,12 @@ from dataclasses import replace
 
 from modelcenter.families import openbmb
 from modelcenter.families.configuration import Configuration
+from modelcenter.families.encoders import class_names, classes, classification
 from modelcenter.families.family import Family, Header
 from modelcenter.models.config import (
     Attention,
     Block,
+    ClassificationHead,
     CrossAttention,
     EncoderDecoder,
     FeedForward,
@@ -21,6 +23,7 @@ from modelcenter.models.config import (
     Norm,
     RelativeBias,
     Side,
+    Transform,
 )
 from modelcenter.weights.rules import (
     RulesLike,
@@ -32,6 +35,8 @@ from modelcenter.weights.rules import (
     src,
     within,
 )
+
+CLASSIFYING = ("SequenceClassification", "TokenClassification", "QuestionAnswering")
 
 
 def config(hf: Configuration, header: Header) -> EncoderDecoder:
@@ -55,17 +60,14 @@ def stacks(
     relative bias of its own (UMT5). scale: of the attentions' logits; T5's went into the initialisation.
     """
     hidden_size, num_heads, head_dim = hf.integer("d_model"), hf.integer("num_heads"), hf.integer("d_kv")
-    projection = str(hf.values.get("feed_forward_proj", projection))
-    gated = projection.startswith("gated-")
-    named = Configuration({"feed_forward_proj": projection.removeprefix("gated-")})
-    activation = named.activation("feed_forward_proj", default="relu")
+    gated, activation = feedforward_kind(hf, projection)
     norm = Norm(kind="rms", eps=hf.number("layer_norm_epsilon", default=1e-6))
     feedforward = FeedForward(
         intermediate_size=hf.integer("d_ff"),
-        # "gated-gelu" has always meant the tanh form: that of the original implementation.
-        activation="gelu_new" if projection == "gated-gelu" else activation,
+        activation=activation,
         gated=gated,
         layout="separate",
+        precise="fp16",
     )
     own = Attention(
         num_heads=num_heads,
@@ -95,7 +97,8 @@ def stacks(
         return Side(blocks=(block,) * num_layers, norm=norm, positions=None if own_bias else positions)
 
     num_layers = hf.layers("num_layers")
-    is_encoder = hf.architecture.endswith("EncoderModel")
+    is_encoder = hf.architecture.endswith(("EncoderModel", "TokenClassification"))
+    told = classification(hf, transform=Transform(activation="tanh"))
     decoder_layers = hf.layers("num_decoder_layers", default=num_layers)
     # The first files name a class T5WithLMHeadModel.
     has_head = hf.architecture.endswith("LMHeadModel") or not hf.architecture.endswith("Model")
@@ -107,15 +110,35 @@ def stacks(
         eos_token_ids=hf.eos_token_ids,
         encoder=side(num_layers, is_decoder=False),
         decoder=None if is_encoder else side(decoder_layers, is_decoder=True),
-        head=LanguageHead(tied=tied, scale=hidden_size**-0.5 if scaled else 1.0, name="seq2seq-lm")
-        if has_head
-        else None,
+        head=told
+        or (
+            LanguageHead(tied=tied, scale=hidden_size**-0.5 if scaled else 1.0, name="seq2seq-lm")
+            if has_head
+            else None
+        ),
+        repeats_source=told is not None,
         decoder_start_token_id=hf.integer("decoder_start_token_id", default=hf.pad_token_id or 0, least=0),
     )
 
 
-def side_rules(name: str, side: Side | None) -> RulesLike:
-    """The rules of one stack, whose layers number self-attention, (cross-attention) and feedforward."""
+def feedforward_kind(hf: Configuration, projection: str) -> tuple[bool, str]:
+    """Whether the feedforward is gated, and its activation; projection: the default of `feed_forward_proj`.
+
+    transformers makes `is_gated_act` and `dense_act_fn` of it, writes all three and obeys the two on reading.
+    """
+    projection = str(hf.values.get("feed_forward_proj", projection))
+    # "gated-gelu" has always meant the tanh form: that of the original implementation.
+    named = "gelu_new" if projection == "gated-gelu" else projection.removeprefix("gated-")
+    told = hf if "dense_act_fn" in hf else Configuration({"feed_forward_proj": named})
+    gated = hf.flag("is_gated_act", default=projection.startswith("gated-"))
+    return gated, told.activation("dense_act_fn", "feed_forward_proj", default=named)
+
+
+def side_rules(name: str, side: Side | None, prefix: str = "") -> RulesLike:
+    """The rules of one stack, whose layers number self-attention, (cross-attention) and feedforward.
+
+    prefix: of its names in the file.
+    """
     if side is None:
         return {}
     block, feedforward = side.blocks[0], side.blocks[0].feedforward
@@ -131,14 +154,15 @@ def side_rules(name: str, side: Side | None) -> RulesLike:
             ),
             "cross_attention.out.*": "1.EncDecAttention.o.*",
         }
-    last, first = 2 if cross else 1, f"{name}.block.0.layer.0."
+    last, theirs = 2 if cross else 1, f"{prefix}{name}."
+    shared = f"{theirs}block.0.layer.0.SelfAttention.relative_attention_bias.weight"
     gate_up = gate_up_separate(feedforward, f"{last}.DenseReluDense.wi_0.*", f"{last}.DenseReluDense.wi_1.*")
     return {
-        f"{name}.position_bias.weight": first + "SelfAttention.relative_attention_bias.weight",
+        f"{name}.position_bias.weight": shared,
         **each(
             len(side.blocks),
             f"{name}.blocks.{{i}}.",
-            f"{name}.block.{{i}}.layer.",
+            f"{theirs}block.{{i}}.layer.",
             {
                 "attention_norm.*": "0.layer_norm.*",
                 **within(
@@ -156,26 +180,28 @@ def side_rules(name: str, side: Side | None) -> RulesLike:
                 "feedforward.down.*": f"{last}.DenseReluDense.wo.*",
             },
         ),
-        f"{name}.norm.*": f"{name}.final_layer_norm.*",
+        f"{name}.norm.*": f"{theirs}final_layer_norm.*",
     }
 
 
-COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
-
-
 def huggingface(c: EncoderDecoder) -> WeightMap:
+    is_within = isinstance(c.head, ClassificationHead) and c.head.answer != "span"
+    prefix = "transformer." if is_within else ""  # what classes of texts and of tokens call the model
+    embedding = f"{prefix}shared.weight"
+    copies = (f"{prefix}encoder.embed_tokens.weight", f"{prefix}decoder.embed_tokens.weight")
     return WeightMap.of(
         c.parameters(),
         {
             # Files that keep one name of tied tensors keep any of them.
-            "embedding.weight": src("shared.weight", *COPIES),
-            **side_rules("encoder", c.encoder),
-            **side_rules("decoder", c.decoder),
+            "embedding.weight": src(embedding, *copies),
+            **side_rules("encoder", c.encoder, prefix),
+            **side_rules("decoder", c.decoder, prefix),
             "head.weight": "lm_head.weight",
+            **classes(c.head, dense="classification_head.dense", out="classification_head.out_proj"),
         },
-        copies=dict.fromkeys((*COPIES, "lm_head.weight"), "shared.weight"),
+        copies=dict.fromkeys((*copies, "lm_head.weight"), embedding),
         # The first T5 files hold a bias that its cross-attention never had.
-        unused=("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",),
+        unused=(f"{prefix}decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",),
     )
 
 
@@ -186,7 +212,10 @@ def original_config(hf: Configuration, header: Header) -> EncoderDecoder:
 FAMILY = Family(
     name="t5",
     model_types=("t5",),
-    classes=("T5Model", "T5ForConditionalGeneration", "T5WithLMHeadModel", "T5EncoderModel"),
+    classes=(
+        *class_names("T5", "ConditionalGeneration", *CLASSIFYING),
+        *("T5WithLMHeadModel", "T5EncoderModel"),
+    ),
     config=config,
     dialects={"huggingface": huggingface, openbmb.DIALECT: openbmb.encoder_decoder_map},
     readers={openbmb.DIALECT: original_config},

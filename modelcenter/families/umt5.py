@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from modelcenter.families import t5
 from modelcenter.families.configuration import Configuration
+from modelcenter.families.encoders import class_names
 from modelcenter.families.family import Family, Header
 from modelcenter.models.config import EncoderDecoder
 
@@ -21,7 +22,7 @@ def config(hf: Configuration, header: Header) -> EncoderDecoder:
 FAMILY = Family(
     name="umt5",
     model_types=("umt5",),
-    classes=("UMT5Model", "UMT5ForConditionalGeneration", "UMT5EncoderModel"),
+    classes=(*class_names("UMT5", "ConditionalGeneration", *t5.CLASSIFYING), "UMT5EncoderModel"),
     config=config,
     dialects={"huggingface": t5.huggingface},
 )

@@ -103,7 +103,6 @@ def huggingface(c: ImageEncoder) -> WeightMap:
 def original_config(hf: Configuration, header: Header) -> ImageEncoder:
     """OpenBMB's arguments have names of their own for this model."""
     c = Configuration({**openbmb.DEFAULTS_OF_VIT, **{k: v for k, v in hf.values.items() if v is not None}})
-    c.refuse(representation_size=())
     hidden_size, num_heads = c.integer("hidden_size"), c.integer("num_heads")
     has_bias = c.flag("norm_bias", default=True)
     norm = Norm(kind="layer" if has_bias else "rms", eps=1e-5, bias=has_bias)
@@ -132,7 +131,11 @@ def original_config(hf: Configuration, header: Header) -> ImageEncoder:
             image_size=(image, image), patch_size=(patch, patch), channels=c.integer("channels_in")
         ),
         norm=norm,
-        head=ImageClassificationHead(num_labels=c.integer("num_classes")),
+        head=ImageClassificationHead(
+            num_labels=c.integer("num_classes"), size=c.integer("representation_size", default=None)
+        )
+        if carries(header, "head.")
+        else None,
     )
 
 
@@ -144,6 +147,7 @@ def original(c: ImageEncoder) -> WeightMap:
             "patches.class_token": "patch_embed.cls_token",
             "patches.positions": "patch_embed.pos_embed",
             **openbmb.stack(c.blocks, root="blocks"),
+            "head.dense.*": "representation_layer.*",
             "head.*": "head.*",
         },
     )

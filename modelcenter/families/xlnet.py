@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from modelcenter.errors import ConfigurationInvalid
 from modelcenter.families.configuration import Configuration
-from modelcenter.families.encoders import classification, layer_norm, task
+from modelcenter.families.encoders import classification, layer_norm, summary, task
 from modelcenter.families.family import Family, Header, carries, tied_names
 from modelcenter.models.config import (
     Block,
@@ -17,7 +17,6 @@ from modelcenter.models.config import (
     LanguageHead,
     PermutationEncoder,
     RelativeAttention,
-    Transform,
 )
 from modelcenter.weights.rules import RulesLike, WeightMap, each, src
 
@@ -61,8 +60,9 @@ def config(hf: Configuration, header: Header) -> PermutationEncoder:
 def head(hf: Configuration, header: Header) -> LanguageHead | ClassificationHead | None:
     """What the class says, else the language model's where the tensors say so."""
     kind = task(hf)
-    if kind == "SequenceClassification":
-        return classification(hf, of=summary(hf), transform=Transform(activation=summary_activation(hf)))
+    if kind in ("SequenceClassification", "MultipleChoice"):
+        of, transform = summary(hf, kind="last", activation="tanh")
+        return classification(hf, of=of, transform=transform, choice=of, choice_transform=transform)
     if kind == "TokenClassification":
         return classification(hf)
     if kind == "QuestionAnsweringSimple":
@@ -73,22 +73,6 @@ def head(hf: Configuration, header: Header) -> LanguageHead | ClassificationHead
         tied = hf.flag("tie_word_embeddings", default=True)
         return LanguageHead(tied=tied, bias=True, name="permutation-lm")
     return None
-
-
-def summary(hf: Configuration) -> str:
-    """Which token's vector stands for the text."""
-    # Nothing tells transformers' class a cls_index, and then the last token counts.
-    hf.refuse(
-        summary_type=("last", "first", "cls_index"), summary_use_proj=(True,), summary_proj_to_labels=(False,)
-    )
-    return "first" if hf.values.get("summary_type") == "first" else "end"
-
-
-def summary_activation(hf: Configuration) -> str:
-    """What its product goes through: nothing where it is null."""
-    if "summary_activation" in hf.values and hf.values["summary_activation"] is None:
-        return "linear"
-    return hf.activation("summary_activation", default="tanh")
 
 
 def huggingface(c: PermutationEncoder) -> WeightMap:
@@ -128,6 +112,7 @@ def heads(head: object) -> RulesLike:
         return {"head.weight": "lm_loss.weight", "head.bias": "lm_loss.bias"}
     out = {
         "sequence-classification": "logits_proj.*",
+        "multiple-choice": "logits_proj.*",
         "token-classification": "classifier.*",
         "question-answering": "qa_outputs.*",
     }
@@ -142,6 +127,7 @@ FAMILY = Family(
         "XLNetLMHeadModel",
         "XLNetForSequenceClassification",
         "XLNetForTokenClassification",
+        "XLNetForMultipleChoice",
         "XLNetForQuestionAnsweringSimple",
     ),
     config=config,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from modelcenter.errors import Invalid
+from modelcenter.generation.processors import Processor, processors, token_ids
 from modelcenter.models.decoder import Decoder
 from modelcenter.models.encoder_decoder import EncoderDecoder
 from modelcenter.models.model import OWN, Model
@@ -38,11 +39,13 @@ def generate(
         generation_config.json forces.
 
     Of generation_config.json, else of config.json, these are obeyed: eos_token_id, pad_token_id,
-    forced_eos_token_id (as the last of max_new_tokens, whatever eos_token_id is asked for); for
-    encoder-decoders decoder_start_token_id, forced_bos_token_id and of bad_words_ids those of one token.
-    Not obeyed are settings that choose other tokens or another length: num_beams, length_penalty,
-    no_repeat_ngram_size, encoder_no_repeat_ngram_size, repetition_penalty, min_length, min_new_tokens,
-    max_length, suppress_tokens, begin_suppress_tokens, and those of sampling (temperature, top_k, top_p).
+    forced_eos_token_id (as the last of max_new_tokens, whatever eos_token_id is asked for),
+    repetition_penalty, no_repeat_ngram_size, min_length (of the whole text), min_new_tokens, suppress_tokens,
+    begin_suppress_tokens and of bad_words_ids those of one token; for encoder-decoders
+    decoder_start_token_id and forced_bos_token_id. The tokens are those that transformers writes with
+    do_sample=False, num_beams=1.
+    Not obeyed are num_beams and length_penalty, as the search is greedy, encoder_no_repeat_ngram_size,
+    max_length, and those of sampling (temperature, top_k, top_p).
     Raises Invalid for sampling, for a model without a language head, and for a prompt that does not fit.
     """
     if do_sample:
@@ -60,7 +63,7 @@ def generate(
     pad = padding_token(model, ends)
     if isinstance(model, Decoder) and isinstance(model.head, LanguageHeadPart):
         return _decode(model, input_ids, attention_mask, max_new_tokens, ends, pad)
-    if isinstance(model, EncoderDecoder) and model.head is not None:
+    if isinstance(model, EncoderDecoder) and isinstance(model.head, LanguageHeadPart):
         begun = _begun(model, input_ids, decoder_input_ids)
         return _write(model, input_ids, attention_mask, begun, max_new_tokens, ends, pad)
     raise Invalid(
@@ -78,12 +81,6 @@ def end_tokens(model: Model, asked: int | Iterable[int] | None) -> tuple[int, ..
     return (asked,) if isinstance(asked, int) else tuple(asked)
 
 
-def token_ids(value: object) -> tuple[int, ...]:
-    """The token ids that an untrusted file names: one, several, or none where it names no numbers."""
-    values = value if isinstance(value, list) else [value]
-    return tuple(v for v in values if isinstance(v, int) and not isinstance(v, bool))
-
-
 def padding_token(model: Model, ends: tuple[int, ...]) -> int:
     """The token that fills up rows which have ended."""
     own = model.source.generation.get("pad_token_id") if model.source else None
@@ -97,19 +94,22 @@ class _Rows:
     """The rows of a batch as they grow, each until its end token."""
 
     def __init__(
-        self, start: Tensor, room: int, ends: tuple[int, ...], pad: int, banned: tuple[int, ...] = ()
+        self, start: Tensor, room: int, ends: tuple[int, ...], pad: int, asked: tuple[Processor, ...] = ()
     ) -> None:
         batch, self.length = start.shape
         self.tokens = start.new_full((batch, self.length + room), pad)
         self.tokens[:, : self.length] = start
         self.ends = torch.tensor(ends, device=start.device, dtype=start.dtype)
         self.pad = pad
-        self.banned = torch.tensor(banned, device=start.device, dtype=torch.long)
+        self.processors = asked
         self.ended = torch.zeros(batch, dtype=torch.bool, device=start.device)
 
     def add(self, logits: Tensor, forced: int | None = None) -> Tensor:
         """Append each row's most likely token, or `forced`, (batch, 1); rows that have ended get padding."""
-        likely = logits[:, -1].index_fill(-1, self.banned, -torch.inf).argmax(dim=-1)
+        scores = logits[:, -1]
+        for process in self.processors:
+            scores = process(self.tokens[:, : self.length], scores.float())
+        likely = scores.argmax(dim=-1)
         chosen = (likely if forced is None else torch.full_like(likely, forced)).masked_fill(
             self.ended, self.pad
         )
@@ -144,7 +144,14 @@ def _decode(
             f"{length} tokens and {room} new ones are {length + room}; "
             f"the model has {learned.num_positions} positions."
         )
-    rows = _Rows(input_ids, room, ends, pad)
+    asked = processors(
+        generation_values(model),
+        start=length,
+        ends=ends,
+        vocab_size=model.config.vocab_size,
+        shown=attention_mask,
+    )
+    rows = _Rows(input_ids, room, ends, pad, asked)
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.to(input_ids)
     padded = not bool(mask.all())
     mask = torch.cat((mask, mask.new_ones((batch, room))), dim=1)
@@ -219,17 +226,6 @@ def generation_values(model: Model) -> Mapping[str, Any]:
     return values
 
 
-def banned_tokens(model: EncoderDecoder, ends: tuple[int, ...]) -> tuple[int, ...]:
-    """The tokens that are never written: Marian's files ban the padding token, with which its texts begin."""
-    words = generation_values(model).get("bad_words_ids")
-    alone = (
-        [word[0] for word in words if isinstance(word, list) and len(word) == 1]
-        if isinstance(words, list)
-        else []
-    )
-    return tuple(t for t in token_ids(alone) if 0 <= t < model.config.vocab_size and t not in ends)
-
-
 def _write(
     model: EncoderDecoder,
     input_ids: Tensor,
@@ -246,7 +242,14 @@ def _write(
     memory = model.encode_source(input_ids, attention_mask)
     first = named_token(model, "forced_bos_token_id") if length == 1 else None
     last = named_token(model, "forced_eos_token_id")
-    step, rows = begun, _Rows(begun, room, ends, pad, banned_tokens(model, ends))
+    asked = processors(
+        generation_values(model),
+        start=length,
+        ends=ends,
+        vocab_size=model.config.vocab_size,
+        is_forced=first is not None,
+    )
+    step, rows = begun, _Rows(begun, room, ends, pad, asked)
     cache = model.new_cache(length + room)
     for i in range(room):
         out = model(

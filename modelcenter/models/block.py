@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
+import torch
 from torch import Tensor, nn
 
 from modelcenter.models.cache import KVCache, LayerCache
@@ -30,7 +31,7 @@ from modelcenter.models.parts.feedforward import FeedForwardPart
 from modelcenter.models.parts.latent import LatentAttentionPart
 from modelcenter.models.parts.local_global import LocalGlobalAttentionPart
 from modelcenter.models.parts.norms import NormPart
-from modelcenter.models.parts.positions import Table
+from modelcenter.models.parts.positions import Table, rotary_table
 from modelcenter.models.parts.relative import RelativeAttentionPart
 
 # The one table from a part's config to its module: a new mechanism is a new line.
@@ -74,6 +75,22 @@ class Context:
     relative: Tensor | None = None
     segments: Tensor | None = None
 
+    @classmethod
+    def of(
+        cls,
+        blocks: Iterable[Block],
+        bias: Callable[[BiasKey], Tensor | None],
+        positions: Tensor,
+        dtype: torch.dtype,
+    ) -> Context:
+        """What `blocks` need. bias: that of a key; positions and dtype: as `rotary_table` takes them."""
+        attentions = {block.attention for block in blocks}
+        rotaries = {attention.rotary for attention in attentions if attention.rotary}
+        return cls(
+            biases={key: bias(key) for key in set(map(bias_key, attentions))},
+            tables={rotary: rotary_table(rotary, positions, dtype) for rotary in rotaries},
+        )
+
 
 class BlockPart(nn.Module):
     """One layer.
@@ -89,10 +106,12 @@ class BlockPart(nn.Module):
     def __init__(self, config: Block, hidden_size: int) -> None:
         super().__init__()
         self.config = config
-        self.attention = part(config.attention, hidden_size)
+        if config.has_attention:
+            self.attention = part(config.attention, hidden_size)
         if config.cross_attention is not None:
             self.cross_attention = part(config.cross_attention, hidden_size)
-        self.feedforward = part(config.feedforward, hidden_size)
+        if config.has_feedforward:
+            self.feedforward = part(config.feedforward, hidden_size)
         if config.convolution is not None:
             self.convolution = part(config.convolution, hidden_size)
         for name in config.norms:
@@ -123,12 +142,14 @@ class BlockPart(nn.Module):
         if self.config.residual != "sequential":
             return self.parallel(hidden, attention)
         incoming = hidden
-        hidden = self.sublayer("attention", hidden, attention)
+        if self.config.has_attention:
+            hidden = self.sublayer("attention", hidden, attention)
         if memory is not None:
             hidden = self.sublayer(
                 "cross", hidden, lambda x: self.cross_attention(x, memory, memory_bias, cache)
             )
-        hidden = self.sublayer("feedforward", hidden, self.feedforward)
+        if self.config.has_feedforward:
+            hidden = self.sublayer("feedforward", hidden, self.feedforward)
         if self.config.convolution is not None:
             hidden = self.convolution(incoming, hidden)
         return hidden

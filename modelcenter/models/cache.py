@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -37,5 +38,28 @@ class KVCache:
 
     @property
     def length(self) -> int:
-        """How many tokens it holds."""
-        return self.layers[0].length if self.layers else 0
+        """How many tokens it holds; a layer without attention holds none."""
+        return max((layer.length for layer in self.layers), default=0)
+
+
+class TextCache(KVCache):
+    """Also remembers what was said of each token, (batch, tokens) under a name: what later ones see of it."""
+
+    def __init__(self, num_layers: int, capacity: int) -> None:
+        super().__init__(num_layers, capacity)
+        self.told: dict[str, Tensor] = {}
+
+
+def remembered(cache: KVCache | None, told: dict[str, Tensor], length: int) -> dict[str, Tensor]:
+    """What is told of `length` new tokens, (batch, length) each, after what the cache holds of earlier ones.
+
+    What already tells of all tokens, (batch, cached + length), stays.
+    """
+    if not isinstance(cache, TextCache):
+        return told
+    for name, values in told.items():
+        before = cache.told.get(name)
+        if before is not None and values.shape[1] == length:
+            values = torch.cat((before, values), dim=1)
+        cache.told[name] = values
+    return dict(cache.told)

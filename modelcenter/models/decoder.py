@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from modelcenter.models import config as c
 from modelcenter.models import masks
-from modelcenter.models.block import BiasKey, BlockPart, Context, bias_key, run
+from modelcenter.models.block import BiasKey, BlockPart, Context, run
 from modelcenter.models.cache import KVCache
 from modelcenter.models.model import Model
 from modelcenter.models.output import ModelOutput
 from modelcenter.models.parts.heads import answers, head_part
 from modelcenter.models.parts.linear import EmbeddingPart, LinearPart
 from modelcenter.models.parts.norms import NormPart
-from modelcenter.models.parts.positions import alibi_bias, learned_positions, rotary_table
+from modelcenter.models.parts.positions import alibi_bias, learned_positions
 
 
 class Decoder(Model):
@@ -59,16 +59,28 @@ class Decoder(Model):
         hidden = self.embed(input_ids, attention_mask, position_ids, past)
         if position_ids is None:
             position_ids = torch.arange(past, past + length, device=input_ids.device)[None]
-        attentions = {block.attention for block in self.config.blocks}
-        context = Context(
-            biases={key: self.bias(key, attention_mask, hidden, past) for key in map(bias_key, attentions)},
-            tables={
-                attention.rotary: rotary_table(attention.rotary, position_ids, hidden.dtype)
-                for attention in attentions
-                if attention.rotary
-            },
+        context = Context.of(
+            self.config.blocks,
+            lambda key: self.bias(key, attention_mask, hidden, past),
+            position_ids,
+            hidden.dtype,
         )
-        hidden = run(self.blocks, hidden, context, cache)
+        return self.told(hidden, context, input_ids, attention_mask, cache, logits_to_keep)
+
+    def told(
+        self,
+        hidden: Tensor,
+        context: Context,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        cache: KVCache | None,
+        logits_to_keep: int,
+    ) -> ModelOutput:
+        """What the blocks make of embeddings (batch, length, hidden_size), and the head of that.
+
+        Where more was embedded than input_ids, it stands before them and no answer is of it.
+        """
+        hidden = run(self.blocks, hidden, context, cache)[:, -input_ids.shape[1] :]
         if self.norm is not None:
             hidden = self.norm(hidden)
         if self.config.embedding_size is not None:

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from modelcenter.models import config as c
 from modelcenter.models import masks
-from modelcenter.models.block import BiasKey, BlockPart, Context, bias_key, run
+from modelcenter.models.block import BiasKey, BlockPart, Context, run
 from modelcenter.models.model import Model
 from modelcenter.models.output import ModelOutput
 from modelcenter.models.parts.heads import PoolerPart, answers, head_part
 from modelcenter.models.parts.linear import EmbeddingPart, LinearPart
 from modelcenter.models.parts.norms import NormPart
-from modelcenter.models.parts.positions import RelativeBiasPart, learned_positions, rotary_table
+from modelcenter.models.parts.positions import RelativeBiasPart, learned_positions
 
 
 class Encoder(Model):
@@ -68,14 +68,8 @@ class Encoder(Model):
         places = position_ids
         if places is None:
             places = torch.arange(hidden.shape[1], device=hidden.device)[None]
-        attentions = {block.attention for block in self.config.blocks}
-        return Context(
-            biases={key: self.bias(key, attention_mask, hidden) for key in map(bias_key, attentions)},
-            tables={
-                attention.rotary: rotary_table(attention.rotary, places, hidden.dtype)
-                for attention in attentions
-                if attention.rotary
-            },
+        return Context.of(
+            self.config.blocks, lambda key: self.bias(key, attention_mask, hidden), places, hidden.dtype
         )
 
     def told(
@@ -138,6 +132,6 @@ class Encoder(Model):
         )
         if self.relative_bias is None:
             return blocked
-        places = torch.arange(length, device=device)
+        places = torch.arange(length, device=device)[None]
         own: Tensor = self.relative_bias(places, places)
         return own if blocked is None else (own + blocked).clamp(min=torch.finfo(own.dtype).min)

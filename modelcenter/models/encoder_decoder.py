@@ -93,13 +93,13 @@ class SidePart(nn.Module):
             mask = None if past and length == 1 and bool(seen.all()) else masks.blocked(seen, dtype)
         if self.position_bias is None:
             return mask
-        keys = torch.arange(past + length, device=device)
-        bias: Tensor = self.position_bias(keys[past:], keys)
+        keys = torch.arange(past + length, device=device)[None]
+        bias: Tensor = self.position_bias(keys[:, past:], keys)
         return bias if mask is None else (bias + mask).clamp(min=torch.finfo(dtype).min)
 
 
 class EncoderDecoder(Model):
-    """An encoder, and a decoder that attends to its output, over one embedding."""
+    """An encoder, and a decoder that attends to its output, over one embedding or one each."""
 
     config: c.EncoderDecoder
 
@@ -108,15 +108,19 @@ class EncoderDecoder(Model):
         self.config = config
         size = config.hidden_size
         self.embedding = EmbeddingPart(config.vocab_size, size)
+        self.decoder_embedding = EmbeddingPart(config.vocab_size, size) if config.decoder_embedding else None
         self.encoder = SidePart(config.encoder, size)
         self.decoder = SidePart(config.decoder, size) if config.decoder else None
         self.head = (
             head_part(config.head, size, config.vocab_size, config.pad_token_id) if config.head else None
         )
 
-    def embed(self, input_ids: Tensor) -> Tensor:
-        """(batch, length) -> (batch, length, hidden_size), without positions."""
-        hidden: Tensor = self.embedding(input_ids)
+    def embed(self, input_ids: Tensor, table: EmbeddingPart | None = None) -> Tensor:
+        """(batch, length) -> (batch, length, hidden_size), without positions.
+
+        table: whose vectors, where not the embedding's.
+        """
+        hidden: Tensor = (table or self.embedding)(input_ids)
         return hidden if self.config.embedding_scale == 1.0 else hidden * self.config.embedding_scale
 
     def encode_source(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
@@ -140,7 +144,8 @@ class EncoderDecoder(Model):
 
         input_ids: (batch, source length), or `memory`, the encoder's output for them. attention_mask: of the
         source.
-        decoder_input_ids: by default the start token, and the source after it where the config says so.
+        decoder_input_ids: by default the start token, and the source after it where the config says so: see
+        `usual_target`.
         """
         if attention_mask is not None and attention_mask.ndim != 2:
             raise Invalid(
@@ -151,13 +156,13 @@ class EncoderDecoder(Model):
                 raise Invalid("An encoder-decoder needs input_ids, or memory, the encoder's output for them.")
             memory = self.encode_source(input_ids, attention_mask)
         if self.decoder is None:
-            return ModelOutput(last_hidden_state=memory)
+            return ModelOutput(
+                last_hidden_state=memory,
+                **answers(self.head, memory, self.embedding, input_ids, attention_mask),
+            )
         if decoder_input_ids is None:
-            start = self.config.decoder_start_token_id
-            decoder_input_ids = torch.full((memory.shape[0], 1), start, device=memory.device)
-            if self.config.repeats_source and input_ids is not None:
-                decoder_input_ids = torch.cat((decoder_input_ids, input_ids[:, :-1]), dim=1)
-        hidden = self.embed(decoder_input_ids)
+            decoder_input_ids = self.usual_target(memory, input_ids)
+        hidden = self.embed(decoder_input_ids, self.decoder_embedding)
         memory_bias = masks.padding(attention_mask, hidden.dtype)
         pad = self.config.pad_token_id
         hidden = self.decoder(
@@ -169,6 +174,18 @@ class EncoderDecoder(Model):
             encoder_last_hidden_state=memory,
             **answers(self.head, hidden, self.embedding, decoder_input_ids, pooled=ends, keep=logits_to_keep),
         )
+
+    def usual_target(self, memory: Tensor, input_ids: Tensor | None) -> Tensor:
+        """What the decoder reads where it is given nothing, (batch, 1 or source length)."""
+        start = torch.full((memory.shape[0], 1), self.config.decoder_start_token_id, device=memory.device)
+        if input_ids is None or not self.config.repeats_source:
+            return start
+        if self.config.starts_with_last:
+            # Counted as transformers does: of sources that are padded on the right.
+            pad = self.config.pad_token_id
+            shown = torch.ones_like(input_ids) if pad is None else input_ids.ne(pad)
+            start = input_ids.gather(1, (shown.sum(dim=1, keepdim=True) - 1).clamp(min=0))
+        return torch.cat((start, input_ids[:, :-1]), dim=1)
 
     def at_end(self, hidden: Tensor, input_ids: Tensor | None) -> Tensor | None:
         """The decoder's states (batch, hidden_size) at the last end token of each row of the source.

@@ -8,8 +8,7 @@ from modelcenter.models import config as c
 from modelcenter.models.block import BlockPart, Context, run
 from modelcenter.models.model import Model
 from modelcenter.models.output import ModelOutput
-from modelcenter.models.parts.heads import PoolerPart
-from modelcenter.models.parts.linear import LinearPart
+from modelcenter.models.parts.heads import ImageClassificationHeadPart, PoolerPart
 from modelcenter.models.parts.norms import NormPart
 from modelcenter.models.parts.patches import PatchesPart
 
@@ -27,7 +26,7 @@ class ImageEncoder(Model):
         self.blocks = nn.ModuleList(BlockPart(block, size) for block in config.blocks)
         self.norm = NormPart(config.norm, size)
         self.pooler = PoolerPart(size) if config.pooler else None
-        self.head = LinearPart(config.head.linear(size)) if config.head else None
+        self.head = ImageClassificationHeadPart(config.head, size) if config.head else None
 
     def forward(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> ModelOutput:
         """pixel_values (batch, channels, height, width), as the checkpoint's preprocessor scales them.

@@ -58,6 +58,8 @@ class LongEncoder(Encoder):
         if not bool((separators.sum(dim=1) == 3).all()):
             raise Invalid(
                 "A question and its text have three separators in each row, and these have not: "
-                "give global_attention_mask, 1 for the tokens of the question."
+                "give global_attention_mask, 1 for the tokens that are to see all."
             )
-        return places.lt(separators.int().argmax(dim=1, keepdim=True))
+        end = separators.int().argmax(dim=1, keepdim=True)
+        # Two separators stand between a question and what follows it.
+        return places.lt(end) if self.config.global_tokens == "question" else places.gt(end + 1)

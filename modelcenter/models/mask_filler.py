@@ -6,19 +6,12 @@ import torch
 from torch import Tensor
 
 from modelcenter.models import config as c
-from modelcenter.models.block import Context, bias_key, run
-from modelcenter.models.cache import KVCache
+from modelcenter.models.block import Context
+from modelcenter.models.cache import KVCache, TextCache, remembered
 from modelcenter.models.decoder import Decoder
-from modelcenter.models.masks import blocked
+from modelcenter.models.masks import blocked, given_seen
 from modelcenter.models.output import ModelOutput
-from modelcenter.models.parts.heads import answers
-from modelcenter.models.parts.positions import rotary_table
-from modelcenter.models.prefix import TextCache, remembered
-
-
-def first_of(is_it: Tensor) -> Tensor:
-    """The place of the first true value in each row of (batch, keys); `keys` where there is none."""
-    return torch.where(is_it.any(dim=1), is_it.int().argmax(dim=1), is_it.shape[1])
+from modelcenter.models.prefix import first_of
 
 
 class MaskFiller(Decoder):
@@ -31,10 +24,7 @@ class MaskFiller(Decoder):
 
     config: c.MaskFiller
     derives_positions = True
-
-    def new_cache(self, capacity: int) -> KVCache:
-        """Remembers the tokens, from which positions follow."""
-        return TextCache(self.config.num_layers, capacity)
+    cache_type = TextCache
 
     def forward(
         self,
@@ -53,27 +43,16 @@ class MaskFiller(Decoder):
         ids = remembered(cache, {"ids": input_ids}, length)["ids"]
         shown = torch.ones_like(ids) if attention_mask is None else attention_mask
         first = first_of(ids == self.config.start_token_id)[:, None]
-        places = torch.arange(past + length, device=ids.device)
-        seen = (places < first)[:, None, :] | (places[None, :] <= places[past:, None])
+        given = torch.arange(past + length, device=ids.device) < first
         axes = (
             self.positions(ids, shown, first)[:, :, -length:]
             if position_ids is None
             else position_ids.transpose(0, 1)
         )
-        hidden: Tensor = self.embedding(input_ids)
-        bias = blocked((seen & shown[:, None, :].bool())[:, None], hidden.dtype)
-        attentions = {block.attention for block in self.config.blocks}
-        context = Context(
-            biases=dict.fromkeys(map(bias_key, attentions), bias),
-            tables={a.rotary: rotary_table(a.rotary, axes, hidden.dtype) for a in attentions if a.rotary},
-        )
-        hidden = run(self.blocks, hidden, context, cache)
-        if self.norm is not None:
-            hidden = self.norm(hidden)
-        return ModelOutput(
-            last_hidden_state=hidden,
-            **answers(self.head, hidden, self.embedding, input_ids, attention_mask, keep=logits_to_keep),
-        )
+        hidden = self.embed(input_ids, attention_mask, None, past)
+        bias = blocked((given_seen(given, length) & shown[:, None, :].bool())[:, None], hidden.dtype)
+        context = Context.of(self.config.blocks, lambda _: bias, axes, hidden.dtype)
+        return self.told(hidden, context, input_ids, attention_mask, cache, logits_to_keep)
 
     def positions(self, ids: Tensor, shown: Tensor, first: Tensor) -> Tensor:
         """Both positions of all tokens, (2, batch, keys). first: (batch, 1), where writing starts."""

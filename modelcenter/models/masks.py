@@ -86,3 +86,14 @@ def causal_seen(
     if attention_mask is None:
         return seen[None, None]
     return seen[None, None] & attention_mask[:, None, None, :].bool()
+
+
+def given_seen(given: Tensor, length: int) -> Tensor:
+    """What each of the last `length` tokens sees, (batch, length, keys): all that is given; those that are
+    written also what is before them, and themselves.
+
+    given: (batch, keys) of bool, of all tokens.
+    """
+    places = torch.arange(given.shape[1], device=given.device)
+    before = places[None, :] <= places[-length:, None]
+    return given[:, None, :] | (~given[:, -length:, None] & before)

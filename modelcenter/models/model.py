@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from modelcenter.errors import Invalid
+from modelcenter.models.cache import KVCache
 from modelcenter.models.config import ModelConfig
-
-if TYPE_CHECKING:
-    from modelcenter.models.cache import KVCache
-
 
 OWN: Final[Any] = object()  # the checkpoint's own end token, as opposed to None: no end token
 
@@ -27,6 +24,7 @@ class Model(nn.Module):
 
     config: ModelConfig
     derives_positions = False  # from the tokens, so that nobody counts them for it
+    cache_type: type[KVCache] = KVCache
     report: Any = None
     tokenizer: Any = None
     source: Any = None
@@ -51,9 +49,7 @@ class Model(nn.Module):
 
     def new_cache(self, capacity: int) -> KVCache:
         """An empty cache for at most `capacity` tokens."""
-        from modelcenter.models.cache import KVCache
-
-        return KVCache(self.config.num_layers, capacity)
+        return self.cache_type(self.config.num_layers, capacity)
 
     def encode(
         self,
@@ -91,9 +87,8 @@ class Model(nn.Module):
         """Continue `input_ids` (batch, length) greedily: see `modelcenter.generation.generate`.
 
         eos_token_id: by default the checkpoint's own; None: never end. decoder_input_ids: what an
-        encoder-decoder's text begins with. Of the checkpoint's generation settings those of single tokens are
-        obeyed (start, end, forced ones); num_beams, no_repeat_ngram_size, repetition_penalty, min_length,
-        suppress_tokens and those of sampling are not.
+        encoder-decoder's text begins with. Of the checkpoint's generation settings those that a greedy search
+        can obey are: see there for which.
         """
         from modelcenter.generation import generate
 

@@ -8,65 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from modelcenter.errors import Invalid
 from modelcenter.models import config as c
-from modelcenter.models.block import Context, bias_key, run
-from modelcenter.models.cache import KVCache
+from modelcenter.models.block import Context
+from modelcenter.models.cache import KVCache, TextCache, remembered
 from modelcenter.models.decoder import Decoder
-from modelcenter.models.masks import blocked
+from modelcenter.models.masks import blocked, given_seen
 from modelcenter.models.output import ModelOutput
-from modelcenter.models.parts.heads import answers
 from modelcenter.models.parts.linear import EmbeddingPart, Holder
-from modelcenter.models.parts.positions import bucket
+from modelcenter.models.parts.positions import RelativeBiasPart
+from modelcenter.models.parts.relation import RelationBiasPart, segment_relations
 from modelcenter.models.parts.sharding import local
-
-
-class TextCache(KVCache):
-    """Also remembers what was said of each token, (batch, tokens) under a name: what later ones see of it."""
-
-    def __init__(self, num_layers: int, capacity: int) -> None:
-        super().__init__(num_layers, capacity)
-        self.told: dict[str, Tensor] = {}
-
-
-def remembered(cache: KVCache | None, told: dict[str, Tensor], length: int) -> dict[str, Tensor]:
-    """What is told of `length` new tokens, (batch, length) each, after what the cache holds of earlier ones.
-
-    What already tells of all tokens, (batch, cached + length), stays.
-    """
-    if not isinstance(cache, TextCache):
-        return told
-    for name, values in told.items():
-        before = cache.told.get(name)
-        if before is not None and values.shape[1] == length:
-            values = torch.cat((before, values), dim=1)
-        cache.told[name] = values
-    return dict(cache.told)
-
-
-class PairBiasPart(Holder):
-    """A bias per head for each pair of tokens, of their distance and of their segments."""
-
-    weight: torch.nn.Parameter
-
-    def __init__(self, config: c.RelativeBias | c.SegmentBias) -> None:
-        super().__init__(config.tree())
-        self.config = config
-
-    def forward(self, positions: Tensor, segments: Tensor, length: int) -> Tensor:
-        """Both of all tokens, (batch | 1, keys); for the last `length` -> (batch | 1, heads, length, keys).
-
-        Source: model-center layer/position_embedding.py.
-        """
-        config = self.config
-        distance = positions[:, None, :] - positions[:, -length:, None]
-        if isinstance(config, c.RelativeBias):
-            rows = bucket(distance, config)
-        else:
-            queries, keys = segments[:, -length:, None], segments[:, None, :]
-            rows = config.num_buckets + queries * config.num_segments + keys
-            if config.absolute_inner_segment:
-                rows = torch.where(queries == keys, bucket(distance, config.distances()), rows)
-        return F.embedding(rows, local(self.weight)).permute(0, 3, 1, 2)
 
 
 class PrefixDecoder(Decoder):
@@ -78,19 +30,20 @@ class PrefixDecoder(Decoder):
     """
 
     config: c.PrefixDecoder
+    cache_type = TextCache
 
     def __init__(self, config: c.PrefixDecoder) -> None:
         super().__init__(config)
-        prompts, size = config.prompts, config.hidden_size
-        self.position_bias = PairBiasPart(config.position_bias)
+        prompts, size, bias = config.prompts, config.hidden_size, config.position_bias
+        self.position_bias = (
+            RelativeBiasPart(bias) if isinstance(bias, c.RelativeBias) else RelationBiasPart(bias)
+        )
         self.prompt_embedding = Holder(prompts.tree(size)) if prompts else None
         self.segment_embedding = EmbeddingPart(config.segment_types, size) if config.segment_types else None
 
     def new_cache(self, capacity: int) -> KVCache:
         """With room for the prompts that may be put before the text."""
-        return TextCache(
-            self.config.num_layers, capacity + (self.config.prompts.length if self.config.prompts else 0)
-        )
+        return super().new_cache(capacity + (self.config.prompts.length if self.config.prompts else 0))
 
     def forward(
         self,
@@ -108,11 +61,17 @@ class PrefixDecoder(Decoder):
 
         attention_mask: as in Decoder; of three dimensions, it is all that counts. Of each new token, or of
         the cached ones too: position_ids; token_type_ids, its segment; context, whether it is given and not
-        written; span: tokens of different spans do not see each other.
+        written; span: tokens of different spans do not see each other. Raises Invalid for either where the
+        default prompts are put before the text: of those it tells nothing.
         """
         past, batch = cache.length if cache else 0, len(input_ids)
         prompts = self.config.prompts
         is_plain = prompts is not None and prompts.default is not None and token_type_ids is None
+        if is_plain and not (context is None and span is None):
+            raise Invalid(
+                "context and span tell of every token, those of the prompt too: give token_type_ids with "
+                "them, and input_ids that begin with the prompt's; or neither, for a text alone."
+            )
         hidden = self.embedded(input_ids, past, is_plain)
         length = hidden.shape[1]
         told = {"ids": input_ids}
@@ -137,18 +96,21 @@ class PrefixDecoder(Decoder):
             hidden = hidden * self.config.embedding_scale
         if is_plain:
             attention_mask = self.shown(all_told["ids"])
-        bias: Tensor = self.position_bias(all_told["positions"], all_told["segments"], length)
+        positions = all_told["positions"]
+        bias = self.bias_of(positions, all_told["segments"], length)
         seen = self.seen(attention_mask, all_told, length)
         bias = (bias + blocked(seen, bias.dtype)).clamp(min=torch.finfo(bias.dtype).min)
-        keys = {bias_key(block.attention) for block in self.config.blocks}
-        hidden = run(self.blocks, hidden, Context(biases=dict.fromkeys(keys, bias)), cache)
-        hidden = hidden[:, -input_ids.shape[1] :]
-        if self.norm is not None:
-            hidden = self.norm(hidden)
-        return ModelOutput(
-            last_hidden_state=hidden,
-            **answers(self.head, hidden, self.embedding, input_ids, attention_mask, keep=logits_to_keep),
-        )
+        given = Context.of(self.config.blocks, lambda _: bias, positions[:, -length:], hidden.dtype)
+        return self.told(hidden, given, input_ids, attention_mask, cache, logits_to_keep)
+
+    def bias_of(self, positions: Tensor, segments: Tensor, length: int) -> Tensor:
+        """What positions and segments of all tokens, (batch, keys), add to the logits of the last `length`,
+        (batch, heads, length, keys)."""
+        config = self.config.position_bias
+        if isinstance(config, c.RelativeBias):
+            return cast(Tensor, self.position_bias(positions[:, -length:], positions))
+        relations = segment_relations(config, segments[:, -length:], segments)
+        return cast(Tensor, self.position_bias(positions, relations))
 
     def embedded(self, input_ids: Tensor, past: int, is_plain: bool) -> Tensor:
         """The vectors of prompts and tokens, (batch, length, hidden_size), before anything is added."""
@@ -174,12 +136,15 @@ class PrefixDecoder(Decoder):
         if attention_mask is not None and attention_mask.ndim == 3:
             seen = attention_mask[:, -length:].bool()
         else:
-            places = torch.arange(context.shape[1], device=context.device)
-            before = places[None, :] <= places[-length:, None]
-            seen = context[:, None, :] | (~context[:, -length:, None] & before)
+            seen = given_seen(context, length)
             if attention_mask is not None:
                 seen = seen & attention_mask[:, None, :].bool()
         return (seen & (spans[:, -length:, None] == spans[:, None, :]))[:, None]
+
+
+def first_of(is_it: Tensor) -> Tensor:
+    """The place of the first true value in each row of (batch, keys); `keys` where there is none."""
+    return torch.where(is_it.any(dim=1), is_it.int().argmax(dim=1), is_it.shape[1])
 
 
 class BlankFiller(Decoder):
@@ -194,14 +159,11 @@ class BlankFiller(Decoder):
 
     config: c.BlankFiller
     derives_positions = True
+    cache_type = TextCache
 
     def __init__(self, config: c.BlankFiller) -> None:
         super().__init__(config)
         self.block_embedding = EmbeddingPart(config.block_positions.rows, config.hidden_size)
-
-    def new_cache(self, capacity: int) -> KVCache:
-        """Remembers the tokens, from which positions follow."""
-        return TextCache(self.config.num_layers, capacity)
 
     def forward(
         self,
@@ -220,38 +182,30 @@ class BlankFiller(Decoder):
         default derived; position_ids (batch, 2, length) are both. sep: (batch,), the place of the first start
         token, by default where it stands; the number of tokens where there is none.
         """
-        c = self.config
         if position_ids is not None and position_ids.ndim == 3:
             position_ids, block_position_ids = position_ids.unbind(dim=1)
         past, length = cache.length if cache else 0, input_ids.shape[1]
-        self.check_positions(past + length, min(c.max_position_embeddings or 0, c.block_positions.rows))
         ids = remembered(cache, {"ids": input_ids}, length)["ids"]
         shown = torch.ones_like(ids) if attention_mask is None else attention_mask
         first = self.first_start(ids) if sep is None else sep.to(ids.device)
         positions, blocks = self.places(ids, shown, first)
         rows = positions[:, -length:] if position_ids is None else position_ids
         block_rows = blocks[:, -length:] if block_position_ids is None else block_position_ids
-        hidden = self.embed(input_ids, attention_mask, rows, past) + self.block_embedding(block_rows)
+        hidden = self.embed(input_ids, attention_mask, rows, past)
+        self.check_positions(int(block_rows.max()) + 1, self.config.block_positions.rows)
+        hidden = hidden + self.block_embedding(block_rows)
 
-        places = torch.arange(past + length, device=ids.device)
-        seen = (places < first[:, None])[:, None, :] | (places[None, :] <= places[past:, None])
-        bias = blocked((seen & shown[:, None, :].bool())[:, None], hidden.dtype)
-        keys = {bias_key(block.attention) for block in c.blocks}
-        hidden = run(self.blocks, hidden, Context(biases=dict.fromkeys(keys, bias)), cache)
-        if self.norm is not None:
-            hidden = self.norm(hidden)
-        return ModelOutput(
-            last_hidden_state=hidden,
-            **answers(self.head, hidden, self.embedding, input_ids, attention_mask, keep=logits_to_keep),
-        )
+        given = torch.arange(past + length, device=ids.device) < first[:, None]
+        bias = blocked((given_seen(given, length) & shown[:, None, :].bool())[:, None], hidden.dtype)
+        context = Context.of(self.config.blocks, lambda _: bias, rows, hidden.dtype)
+        return self.told(hidden, context, input_ids, attention_mask, cache, logits_to_keep)
 
     def first_start(self, ids: Tensor) -> Tensor:
         """The place of the first start token in each row, (batch,); the length where there is none, 0 where
         none is known."""
         if self.config.start_token_id is None:
             return ids.new_zeros(len(ids))
-        is_start = ids == self.config.start_token_id
-        return torch.where(is_start.any(dim=1), is_start.int().argmax(dim=1), ids.shape[1])
+        return first_of(ids == self.config.start_token_id)
 
     def places(self, ids: Tensor, shown: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
         """Positions in the text and within the spans of all tokens, (batch, keys) each."""

@@ -10,35 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from modelcenter.models import config as c
-from modelcenter.models.block import Context, bias_key, run
-from modelcenter.models.cache import KVCache
+from modelcenter.models.block import Context
+from modelcenter.models.cache import KVCache, TextCache, remembered
 from modelcenter.models.decoder import Decoder
-from modelcenter.models.masks import blocked
+from modelcenter.models.masks import blocked, given_seen
 from modelcenter.models.output import ModelOutput
-from modelcenter.models.parts.heads import answers
-from modelcenter.models.parts.linear import Holder
-from modelcenter.models.parts.positions import bucket, rotary_table, rotate
-from modelcenter.models.parts.sharding import local
-from modelcenter.models.prefix import TextCache, remembered
+from modelcenter.models.parts.positions import rotary_table, rotate
+from modelcenter.models.parts.relation import RelationBiasPart
 
 OTHER_TEXT = 1  # the relation of tokens of different samples or spans
-
-
-class RelationBiasPart(Holder):
-    """A bias per head for each pair of tokens, of their distance or of their segments' relation."""
-
-    def __init__(self, config: c.RelationBias) -> None:
-        super().__init__(config.tree())
-        self.config = config
-
-    def forward(self, positions: Tensor, relations: Tensor) -> Tensor:
-        """positions (batch, keys) of all tokens; relations (batch, length, keys) of the last `length`, 0
-        within a segment -> (batch, heads, length, keys).
-        """
-        distance = positions[:, None, :] - positions[:, -relations.shape[1] :, None]
-        near = bucket(distance, self.config.distances())
-        rows = torch.where(relations == 0, near, self.config.num_buckets + relations - 1)
-        return F.embedding(rows, local(self.held("weight"))).permute(0, 3, 1, 2)
 
 
 class StructuredDecoder(Decoder):
@@ -48,14 +28,11 @@ class StructuredDecoder(Decoder):
     """
 
     config: c.StructuredDecoder
+    cache_type = TextCache
 
     def __init__(self, config: c.StructuredDecoder) -> None:
         super().__init__(config)
         self.position_bias = RelationBiasPart(config.position_bias)
-
-    def new_cache(self, capacity: int) -> KVCache:
-        """Remembers what was said of each token."""
-        return TextCache(self.config.num_layers, capacity)
 
     def forward(
         self,
@@ -108,18 +85,14 @@ class StructuredDecoder(Decoder):
         bias = (bias + blocked(seen, bias.dtype)).clamp(min=torch.finfo(bias.dtype).min)
 
         hidden = self.numbered(input_ids, of_each(input_sub))
-        keys = {bias_key(block.attention) for block in self.config.blocks}
-        hidden = run(self.blocks, hidden, Context(biases=dict.fromkeys(keys, bias)), cache)
-        if self.norm is not None:
-            hidden = self.norm(hidden)
-        made = answers(self.head, hidden, self.embedding, input_ids, attention_mask, keep=logits_to_keep)
-        out = ModelOutput(last_hidden_state=hidden, **made)
+        given = Context.of(self.config.blocks, lambda _: bias, position_ids, hidden.dtype)
+        out = self.told(hidden, given, input_ids, attention_mask, cache, logits_to_keep)
         if ext_table_ids is None or out.logits is None:
             return out
         names = self.numbered(
             ext_table_ids, torch.zeros_like(ext_table_ids) if ext_table_sub is None else ext_table_sub
         )
-        more = F.linear(hidden[:, -logits_to_keep:], names)
+        more = F.linear(out.last_hidden_state[:, -logits_to_keep:], names)
         return replace(out, logits=torch.cat((out.logits, more), dim=-1))
 
     def numbered(self, ids: Tensor, numbers: Tensor) -> Tensor:
@@ -161,9 +134,7 @@ class StructuredDecoder(Decoder):
             return attention_mask[:, None, -length:].bool()
         one_sample, one_span = self.together(told, length)
         context = told["context"].bool()
-        places = torch.arange(context.shape[1], device=context.device)
-        before = places[None, :] <= places[-length:, None]
-        seen = context[:, None, :] | (~context[:, -length:, None] & before)
+        seen = given_seen(context, length)
         seen &= (one_sample | (told["samples"][:, -length:, None] == 0)) & one_span
         if attention_mask is not None:
             seen &= attention_mask[:, None, :].bool()

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelcenter.errors import ModelCenterError, TokenizerDamaged, TokenizerNotFound, TokenizerUnsupported
-from modelcenter.tokenizers.pieces import from_sentencepiece, llama_spaces
-from modelcenter.tokenizers.pipeline import add_tokens, added_token, begin_and_end, surround, token
+from modelcenter.tokenizers.pieces import from_sentencepiece
+from modelcenter.tokenizers.pipeline import SPACE, add_tokens, added_token, begin_and_end, surround, token
 from modelcenter.tokenizers.ranks import composed, from_ranks, words
 from modelcenter.tokenizers.settings import WORDPIECE, TokenizerSettings, is_ranks, read_json
 from modelcenter.tokenizers.words import cut, from_words, read_words
@@ -77,9 +77,18 @@ def _from_json(path: Path, settings: TokenizerSettings) -> Backend:
     if is_llama and is_byte_pairs(backend) and "ByteLevel" not in str(backend.pre_tokenizer):
         # Files from before transformers 5 put a space after each special token; it mends them so.
         backend.normalizer = None
-        backend.pre_tokenizer = llama_spaces(settings, settings.flag("add_prefix_space", True))
+        backend.pre_tokenizer = _llama_spaces(settings)
     _follow_flags(backend, path, settings)
     return backend
+
+
+def _llama_spaces(settings: TokenizerSettings) -> PreTokenizer:
+    """Spaces to ▁, and one put before the text, in legacy tokenisers after each special token too."""
+    from tokenizers import pre_tokenizers
+
+    prefixed = "always" if settings.flag("legacy", False) else "first"
+    has_prefix = settings.flag("add_prefix_space", True)
+    return pre_tokenizers.Metaspace(SPACE, prepend_scheme=prefixed if has_prefix else "never", split=False)
 
 
 def _follow_flags(backend: Backend, path: Path, settings: TokenizerSettings) -> None:

@@ -1,7 +1,7 @@
 """Pipelines of SentencePiece models.
 
 The library itself cuts texts into pieces, so that scores, normalization and bytes are the model's own; the
-pipeline numbers them as their family does. Llama's are converted, as transformers does it.
+pipeline numbers them as their family does.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from modelcenter.tokenizers.words import cut
 if TYPE_CHECKING:
     from tokenizers import NormalizedString, PreTokenizedString
     from tokenizers import Tokenizer as Backend
-    from tokenizers.pre_tokenizers import PreTokenizer
 
 Prepare = Callable[[str, TokenizerSettings], str]
 T5_EXTRA_IDS = 100
@@ -44,42 +43,7 @@ def from_sentencepiece(path: Path, settings: TokenizerSettings) -> Backend:
             f"a tokeniser of {settings.called}",
             "its tokenizer.json would say how pieces are numbered",
         )
-    model = read_model(path)
-    if settings.kind != "llama" or not model.is_bpe or not model.has_falling_scores:
-        return _own(path, model, settings)
-    backend = _llama(path, model, settings)
-    backend.add_tokens([added_token(Added(model.pieces[i][0], normalized=False)) for i in model.control])
-    backend.add_tokens(
-        [added_token(Added(model.pieces[i][0], normalized=False, special=False)) for i in model.defined]
-    )
-    return backend
-
-
-def _llama(path: Path, model: SentencePieceModel, settings: TokenizerSettings) -> Backend:
-    """Llama: the text as it is, spaces as ▁, one before its first word; bytes where no piece fits."""
-    from tokenizers import Tokenizer as Backend
-    from tokenizers import models, normalizers
-
-    ids = {piece: index for index, (piece, _) in enumerate(model.pieces)}
-    has_prefix = settings.flag("add_prefix_space", model.adds_dummy_prefix)
-    backend = Backend(
-        models.BPE(vocab=ids, merges=model.merges(), fuse_unk=True, byte_fallback=model.has_byte_fallback)
-    )
-    if model.charsmap:
-        backend.normalizer = normalizers.Precompiled(model.charsmap)
-    backend.pre_tokenizer = llama_spaces(settings, has_prefix)
-    backend.decoder = joined(has_prefix)
-    surround(backend, path, settings)
-    return backend
-
-
-def llama_spaces(settings: TokenizerSettings, has_prefix: bool) -> PreTokenizer:
-    """Spaces to ▁, and one put before the text."""
-    from tokenizers import pre_tokenizers
-
-    # Legacy tokenisers put a space after each special token too.
-    prefixed = "always" if settings.flag("legacy", False) else "first"
-    return pre_tokenizers.Metaspace(SPACE, prepend_scheme=prefixed if has_prefix else "never", split=False)
+    return _own(path, read_model(path), settings)
 
 
 # --- the library's own pieces
@@ -115,9 +79,12 @@ def _own(path: Path, model: SentencePieceModel, settings: TokenizerSettings) -> 
 
     rules = settings.rules
     before, after = _around(settings)
-    pieces = [piece for piece, _ in model.pieces]
+    pieces = model.pieces
     names = [*before, *pieces[rules.dropped :], *after]
-    vocab = numbered(names, settings.added)
+    more = {index: token.content for index, token in settings.added.items() if index >= len(names)}
+    # The library adds those that follow the pieces: they are no part of the file's vocabulary.
+    is_next = [*more] == [*range(len(names), len(names) + len(more))] and set(more.values()).isdisjoint(names)
+    vocab = numbered(names, {i: token for i, token in settings.added.items() if not is_next or i not in more})
     if path.name == "vocab.model":
         vocab |= GLM_SPECIALS
     unknown = token(settings, "unk_token", pieces[model.unknown])
@@ -135,7 +102,7 @@ def _own(path: Path, model: SentencePieceModel, settings: TokenizerSettings) -> 
     backend.decoder = decoders.Sequence([joined(has_prefix), *restored])
     named = {token.content for token in settings.tokens.values()}  # they have flags of their own
     special = [name for name in (*after, *literals(settings)) if name in vocab and name not in named]
-    if settings.kind == "other":
+    if settings.kind in ("llama", "other"):
         special += [pieces[i] for i in model.control]
     backend.add_special_tokens([added_token(Added(name)) for name in special])
     backend.encode_special_tokens = not rules.matches_appended and not settings.added
@@ -158,12 +125,13 @@ def _around(settings: TokenizerSettings) -> tuple[tuple[str, ...], tuple[str, ..
 def _step(model: SentencePieceModel, settings: TokenizerSettings, renamed: Mapping[str, str]) -> _Pieces:
     """The step that cuts texts.
 
-    Llama puts a space before a text, its legacy tokenisers after each added token too; others leave that to
-    the model.
+    Llama puts a space before a text, its legacy tokenisers, which all are that do not say otherwise, after
+    each added token too; others leave that to the model.
+    Source: transformers 4 models/llama/tokenization_llama.py.
     """
     is_llama = settings.kind == "llama"
     is_prefixed = not is_llama or settings.flag("add_prefix_space", True)
-    is_always = is_prefixed and (not is_llama or settings.flag("legacy", False))
+    is_always = is_prefixed and (not is_llama or settings.flag("legacy", True))
     return _Pieces(
         model.processor if is_prefixed else model.without_prefix(),
         model.processor if is_always else model.without_prefix(),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,14 @@ from modelcenter.errors import TokenizerDamaged
 
 # Field numbers of ModelProto, SentencePiece, TrainerSpec and NormalizerSpec; values of their enumerations.
 PIECES, TRAINER, NORMALIZER = 1, 2, 3
-PIECE_TYPE, NORMAL, CONTROL, USER_DEFINED, BYTE = 3, 1, 3, 4, 6
+PIECE_TYPE, NORMAL, CONTROL = 3, 1, 3
 MODEL_TYPE, UNIGRAM, BPE = 3, 1, 2
-PRECOMPILED_CHARSMAP, ADD_DUMMY_PREFIX = 2, 3
+ADD_DUMMY_PREFIX = 3
 
 
 @dataclass(frozen=True)
 class SentencePieceModel:
-    """pieces: (piece, score) by id. control and defined: ids of control and of user-defined pieces.
+    """pieces: by id. control: ids of control pieces.
 
     content: the file. processor: the library's own reading of it, which cuts texts.
     """
@@ -30,15 +29,10 @@ class SentencePieceModel:
     content: bytes
     processor: Any
 
-    pieces: tuple[tuple[str, float], ...]
+    pieces: tuple[str, ...]
     control: tuple[int, ...]
-    defined: tuple[int, ...]
     unknown: int
-    is_bpe: bool
-    has_byte_fallback: bool
-    charsmap: bytes
     adds_dummy_prefix: bool
-    has_falling_scores: bool
 
     def without_prefix(self) -> Any:
         """The library's processor that puts no space before a text."""
@@ -47,20 +41,6 @@ class SentencePieceModel:
         # A message that comes twice is merged: protobuf.dev/programming-guides/encoding#last-one-wins.
         setting = bytes([NORMALIZER << 3 | 2, 2, ADD_DUMMY_PREFIX << 3, 0])
         return SentencePieceProcessor(model_proto=self.content + setting)
-
-    def merges(self) -> list[tuple[str, str]]:
-        """The merges that a BPE model's pieces imply, the earliest piece first.
-
-        Source: transformers tokenization_utils_base.py `generate_merges`.
-        """
-        ids = {piece: index for index, (piece, _) in enumerate(self.pieces)}
-        found = [
-            (index, len(left), len(right), left, right)
-            for piece, index in ids.items()
-            for left, right in ((piece[:cut], piece[cut:]) for cut in range(1, len(piece)))
-            if left in ids and right in ids
-        ]
-        return [(left, right) for *_, left, right in sorted(found, key=lambda merge: merge[:3])]
 
 
 def read_model(path: Path) -> SentencePieceModel:
@@ -82,20 +62,13 @@ def read_model(path: Path) -> SentencePieceModel:
         raise TokenizerDamaged(
             path.name, "its pieces are neither unigram nor byte pairs, but words or characters"
         )
-    # Merges have the order of ids only where scores do too: pieces that were added later may have score 0.
-    scores = [processor.get_score(i) for i in ids if types[i] == NORMAL and len(processor.id_to_piece(i)) > 1]
     return SentencePieceModel(
         content=content,
         processor=processor,
-        pieces=tuple((processor.id_to_piece(i), processor.get_score(i)) for i in ids),
+        pieces=tuple(processor.id_to_piece(i) for i in ids),
         control=tuple(i for i in ids if types[i] == CONTROL),
-        defined=tuple(i for i in ids if types[i] == USER_DEFINED),
         unknown=processor.unk_id(),
-        is_bpe=kind == BPE,
-        has_byte_fallback=BYTE in types,
-        charsmap=normalizer.get(PRECOMPILED_CHARSMAP, b""),
         adds_dummy_prefix=bool(normalizer.get(ADD_DUMMY_PREFIX, True)),
-        has_falling_scores=all(earlier > later for earlier, later in pairwise(scores)),
     )
 
 

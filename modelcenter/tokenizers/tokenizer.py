@@ -110,7 +110,7 @@ class Tokenizer:
         if self.settings.rules.pads_left:
             return "left"
         is_llama = self.settings.kind == "llama" and self.settings.is_stated
-        return "left" if is_llama and "ByteLevel" not in str(self.backend.pre_tokenizer) else "right"
+        return "left" if is_llama and "ByteLevel" not in str(self.backend.decoder) else "right"
 
     @property
     def vocab_size(self) -> int:

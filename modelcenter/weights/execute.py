@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import partial, reduce
 from typing import Protocol
 
 import numpy as np
@@ -31,9 +31,9 @@ def execute(
     *,
     dtype: torch.dtype,
     device: torch.device,
-    precise: Collection[str] = (),
+    others: Mapping[str, torch.dtype] | None = None,
 ) -> dict[str, Tensor]:
-    """Every assigned parameter, by name, as `dtype` on `device`; those of `precise` lose no bits they have.
+    """Every assigned parameter, by name, as `dtype` on `device`; those that `others` names, as it says.
 
     Untransformed tensors that keep their dtype stay mapped, by the first parameter that reads them where
     several do; casts, fusions and slices are written straight into their destination, in parallel.
@@ -42,9 +42,7 @@ def execute(
     repeats = seen_twice(assignments)
 
     def assign(assignment: Assignment) -> tuple[str, Tensor]:
-        own = dtype
-        if assignment.parameter in precise:
-            own = torch.promote_types(dtype, tensors.tensor(assignment.pieces[0].source).dtype)
+        own = (others or {}).get(assignment.parameter, dtype)
         made = assemble(assignment, tensors, own, device)
         return assignment.parameter, made.clone() if assignment.parameter in repeats else made
 
@@ -136,7 +134,7 @@ def exported(
 
     def values(name: str) -> Tensor:
         gathers = parts[name]
-        out = torch.empty(shapes[name], dtype=gathers[0][0].dtype, device="cpu")
+        out = torch.empty(shapes[name], dtype=dtype_of(gathers), device="cpu")
         left = out.numel()
         for parameter, piece in gathers:
             for theirs, ours in slices(piece):
@@ -152,7 +150,12 @@ def exported(
         return out
 
     for name, shape in shapes.items():
-        yield name, shape, parts[name][0][0].dtype, partial(values, name)
+        yield name, shape, dtype_of(parts[name]), partial(values, name)
+
+
+def dtype_of(gathers: Iterable[tuple[Tensor, Piece]]) -> torch.dtype:
+    """The dtype that holds every value of the parameters that a tensor is gathered from."""
+    return reduce(torch.promote_types, (parameter.dtype for parameter, _ in gathers))
 
 
 def equal_bits(a: Tensor, b: Tensor) -> bool:

@@ -265,7 +265,8 @@ class WeightMap:
     copies: a redundant tensor of the checkpoint -> the tensor it repeats; compared, never dropped.
     derived: patterns (fnmatch) of tensors that follow from the configuration: rotary tables, masks, position
     ids.
-    optional_prefix: what base models' files lack at the start of their names (`bert.`, `model.`).
+    optional_prefix: what base models' files lack at the start of their names (`bert.`, `model.`);
+    prefixes: what some files have in its place.
     shared: patterns of tensors that several parameters of ours read whole (ALBERT's layers).
     unused: patterns of learned tensors that nothing reads: layers that predict further tokens, heads of
     pretraining left in the file.
@@ -278,6 +279,7 @@ class WeightMap:
     optional_prefix: str = ""
     shared: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -290,22 +292,26 @@ class WeightMap:
         optional_prefix: str = "",
         shared: tuple[str, ...] = (),
         unused: tuple[str, ...] = (),
+        prefixes: tuple[str, ...] = (),
     ) -> WeightMap:
         """The map of `parameters`, every `.*` of `rules` written out for those that exist."""
         made = dict(expanded(rules, parameters))
-        return cls(made, parameters, copies or {}, derived, optional_prefix, shared, unused)
+        return cls(made, parameters, copies or {}, derived, optional_prefix, shared, unused, prefixes)
 
     def bind(self, header: Collection[str]) -> WeightMap:
         """The same map with the names that this checkpoint uses.
 
-        Of alternatives the first that is there is chosen, and the optional prefix is kept or dropped,
-        whichever finds more. A name that is missing keeps its first alternative, for the audit to tell.
+        Of alternatives the first that is there is chosen, and the optional prefix is kept, replaced or
+        dropped, whichever finds most. A name that is missing keeps its first alternative, for the audit to
+        tell.
         """
         prefix = self.optional_prefix
-        absent = bool(prefix) and self._found(header, "") > self._found(header, prefix)
+        spelling = prefix and max(
+            (prefix, *self.prefixes, ""), key=lambda spelled: self._found(header, spelled)
+        )
 
         def local(name: str) -> str:
-            return name.removeprefix(prefix) if absent else name
+            return spelling + name.removeprefix(prefix) if name.startswith(prefix) else name
 
         copies = {local(copy) for copy in self.copies}
         known = {local(name) for rule in self.rules.values() for name in names(rule)} | copies

@@ -131,7 +131,7 @@ class BlobStoreSuite:
         "name", ["", "../../etc/passwd", "A" * 64, "0" * 63, "0" * 65, "0" * 63 + "\n", "tmp"]
     )
     def test_takes_addresses_only(self, store, name):
-        for ask in (store.open, store.stat, store.path, store.delete):
+        for ask in (store.open, store.stat, store.path, store.delete, store.quarantine):
             with pytest.raises(Invalid):
                 ask(name)
         with pytest.raises(Invalid):
@@ -150,6 +150,17 @@ class BlobStoreSuite:
             store.open(gone.sha256)
         assert store.put([b"gone"]) == gone
         assert store.stat(gone.sha256) == 4
+
+    def test_what_is_damaged_is_put_aside_and_may_come_again(self, store):
+        blob = store.put([b"content"])
+        store.quarantine(blob.sha256)
+        assert list(store) == []
+        for ask in (store.open, store.stat, store.quarantine):
+            with pytest.raises(BlobNotFound):
+                ask(blob.sha256)
+        assert store.put([b"content"]) == blob
+        store.quarantine(blob.sha256)
+        store.put([b"content"])
 
     def test_who_reads_may_finish_after_a_deletion(self, store):
         data = random.Random(2).randbytes(3 * CHUNK)

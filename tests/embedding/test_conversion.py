@@ -15,12 +15,14 @@ from safetensors.torch import save_file
 from modelcenter import load, save, verify
 from modelcenter.checkpoint.source import LocalFiles
 from modelcenter.cli import cli
-from modelcenter.errors import CheckpointDamaged
+from modelcenter.errors import CheckpointDamaged, CheckpointUnsafe
 from tests.embedding.test_embedding import RECIPES, SIZE, TEXTS, place
-from tests.support.checkpoints import folder
+from tests.support.checkpoints import folder, stored, write
 
 NAME = "bert-pooler"
 Step = Callable[[Path, Path], None]
+
+FIRST: dict[str, object] = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
 
 
 def converted(to: str) -> Step:
@@ -78,7 +80,7 @@ def sentences(tmp_path: Path, *modules: str, pooling: dict[str, object]) -> Path
 @pytest.mark.parametrize("modules", [(), ("Dense", "Normalize")], ids=["cls", "cls-dense"])
 @pytest.mark.parametrize("way", WAYS)
 def test_vectors_are_the_same_in_every_form(way: str, modules: tuple[str, ...], tmp_path: Path):
-    source = sentences(tmp_path, *modules, pooling={"pooling_mode_cls_token": True})
+    source = sentences(tmp_path, *modules, pooling=FIRST)
     (source / "LICENSE").write_text("Apache-2.0")
     (source / "1_Pooling" / ".hidden").write_text("")
     (source / "onnx").mkdir()
@@ -99,9 +101,52 @@ def test_vectors_are_the_same_in_every_form(way: str, modules: tuple[str, ...], 
         assert not (last / "onnx").exists() and not (last / "1_Pooling" / ".hidden").exists()
 
 
+@pytest.mark.parametrize(
+    ("to", "in_place"),
+    [("safetensors", False), ("safetensors", True), ("huggingface", False), ("native", False)],
+)
+def test_a_dense_in_a_pickle_is_read_and_converted(to: str, in_place: bool, tmp_path: Path):
+    whole = sentences(tmp_path, "Dense", pooling=FIRST)
+    expected = load(whole).encode(TEXTS)
+    source = tmp_path / "pickled"
+    if to == "safetensors":
+        pickled(whole, source)
+    else:
+        shutil.copytree(whole, source)
+    tensors = stored(whole / "2_Dense")
+    write(source / "2_Dense", tensors, "bin")
+    (source / "2_Dense" / "model.safetensors").unlink()
+    assert torch.equal(load(source).encode(TEXTS), expected) and verify(source).is_complete
+    target = source if in_place else tmp_path / "target"
+    result = CliRunner().invoke(cli, ["convert", str(source), str(target), "--to", to, "--json"])
+    assert result.exit_code == 0, result.output
+    assert torch.equal(load(target).encode(TEXTS), expected)
+    if to == "safetensors":
+        report = json.loads(result.output)
+        held = len(tensors) + len(stored(whole))
+        assert (report["tensors"], report["identical"]) == (held, held)
+        assert set(report["files"]) == {"2_Dense/model.safetensors", "model.safetensors"}
+        assert stored(target / "2_Dense").keys() == tensors.keys()
+        assert (target / "2_Dense" / "pytorch_model.bin").exists() == in_place
+
+
+def test_a_dense_that_asks_to_run_code_is_refused(tmp_path: Path):
+    where = sentences(tmp_path, "Dense", pooling=FIRST)
+    (where / "2_Dense" / "model.safetensors").unlink()
+
+    class Hostile:
+        def __reduce__(self) -> tuple[object, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"linear.weight": Hostile()}, where / "2_Dense" / "pytorch_model.bin")
+    with pytest.raises(CheckpointUnsafe):
+        load(where)
+    assert verify(where).status == "damaged" and not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("content", [None, "{}", "[]"], ids=["absent", "empty", "list"])
 def test_a_pooling_that_says_nothing_is_damaged_and_not_the_mean(content: str | None, tmp_path: Path):
-    where = sentences(tmp_path, pooling={"pooling_mode_cls_token": True})
+    where = sentences(tmp_path, pooling=FIRST)
     if content is None:
         shutil.rmtree(where / "1_Pooling")
     else:
@@ -123,7 +168,8 @@ def test_a_pooling_that_says_nothing_is_damaged_and_not_the_mean(content: str | 
     ids=str,
 )
 def test_later_files_name_the_modes(later: object, earlier: list[str], tmp_path: Path):
-    known: dict[str, object] = {f"pooling_mode_{name}": True for name in earlier}
+    known: dict[str, object] = {"pooling_mode_mean_tokens": False}
+    known |= {f"pooling_mode_{name}": True for name in earlier}
     expected = load(sentences(tmp_path / "earlier", pooling=known)).encode(TEXTS)
     told = {"embedding_dimension": SIZE, "pooling_mode": later, "include_prompt": True}
     assert torch.equal(load(sentences(tmp_path / "later", pooling=told)).encode(TEXTS), expected)
@@ -138,7 +184,7 @@ def test_a_mode_that_is_not_known_is_told(mode: object, tmp_path: Path):
 
 @pytest.mark.parametrize("path", ["1_Pooling/", "./1_Pooling"])
 def test_a_folder_may_be_written_in_another_way(path: str, tmp_path: Path):
-    source = sentences(tmp_path, pooling={"pooling_mode_cls_token": True})
+    source = sentences(tmp_path, pooling=FIRST)
     expected = load(source).encode(TEXTS)
     listed = json.loads((source / "modules.json").read_text())
     listed[1]["path"] = path

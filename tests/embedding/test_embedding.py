@@ -9,6 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from torch import Tensor
 from transformers import BertTokenizerFast
 
@@ -87,7 +89,7 @@ def assert_close(ours: Tensor, expected: Tensor) -> None:
 @pytest.mark.parametrize("mode", POOLS)
 def test_pooling_is_that_of_sentence_transformers(mode: str, tmp_path: Path):
     recipe = RECIPES["bert-pooler"]
-    pooling = {"word_embedding_dimension": SIZE, f"pooling_mode_{mode}": True}
+    pooling = {f"pooling_mode_{name}": name == mode for name in POOLS}
     where = place(tmp_path, recipe, ["Pooling"], **{"1_Pooling__config": pooling})
     found = load(where).encode(TEXTS, batch_size=2)
     assert_close(found, theirs(recipe, where, TEXTS, POOLS[mode]))
@@ -177,11 +179,57 @@ def test_without_files_the_kind_of_model_says(name: str, mode: str, tmp_path: Pa
     assert model.encode([]).shape == (0, SIZE)
 
 
-def test_modules_that_are_not_known_are_named(tmp_path: Path):
-    files = {"1_Pooling__config": {"pooling_mode_mean_tokens": True}}
-    where = place(tmp_path, RECIPES["bert-pooler"], ["Pooling", "LSTM"], **files)
-    with pytest.raises(Invalid, match="LSTM"):
+# Types of modules in modules.json, and what of them is told as not known.
+NOT_KNOWN = {
+    "later": (["Transformer", "Pooling", "LSTM"], "LSTM"),
+    "first": (["MLMTransformer", "SpladePooling"], "MLMTransformer"),
+    "own": (["custom_st.Transformer", "Pooling"], "custom_st.Transformer"),
+    "order": (["Transformer", "Normalize", "Pooling"], "a Transformer followed by Normalize, Pooling"),
+    "alone": (["Transformer"], "a Transformer followed by nothing"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_KNOWN)
+def test_modules_that_are_not_known_are_named(case: str, tmp_path: Path):
+    kinds, told = NOT_KNOWN[case]
+    where = place(tmp_path, RECIPES["bert-pooler"], [], p__config={"pooling_mode_mean_tokens": True})
+    listed = [
+        {"path": "p" if kind == "Pooling" else "",
+         "type": kind if "." in kind else f"sentence_transformers.models.{kind}"}
+        for kind in kinds
+    ]  # fmt: skip
+    (where / "modules.json").write_text(json.dumps(listed))
+    with pytest.raises(Invalid, match=f"need {told}, which"):
         load(where).encode(TEXTS)
+    verdict = verify(where)
+    assert verdict.is_complete and verdict.unknown_modules == (told,)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("1_Pooling/config.json", {"pooling_mode_mean_tokens": False}, "every mode is false"),
+        ("modules.json", [], "lists no modules"),
+    ],
+)
+def test_files_that_say_no_way_to_a_vector_are_refused(file: str, content: Any, told: str, tmp_path: Path):
+    where = place(tmp_path, RECIPES["bert-pooler"], ["Pooling"], **{"1_Pooling__config": {}})
+    (where / file).write_text(json.dumps(content))
+    assert verify(where).status == "damaged" and told in verify(where).problem
+    with pytest.raises(CheckpointDamaged, match=told):
+        load(where)
+
+
+@pytest.mark.parametrize("texts", ["", ["birds", " "]])
+def test_a_text_without_tokens_has_no_vector(texts: Any, tmp_path: Path):
+    where = place(tmp_path, RECIPES["gpt2"], [])
+    bare = WordLevel({"[UNK]": 0, "birds": 1}, unk_token="[UNK]")
+    Tokenizer(bare).save(str(where / "tokenizer.json"))
+    (where / "tokenizer_config.json").write_text("{}")
+    model = load(where)
+    with pytest.raises(Invalid, match=r"' ?' has no tokens"):
+        model.encode(texts)
+    assert model.encode("birds").shape == (SIZE,)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)

@@ -119,11 +119,12 @@ def test_its_original_form_is_told_by_its_tensors_and_comes_back(tmp_path: Path)
     assert all(torch.equal(again[name], value) for name, value in tensors.items())
 
 
-def test_layers_that_lack_halves_are_refused(tmp_path: Path):
+@pytest.mark.parametrize(
+    "masks", [[[True, False]], [[True, False], [True, False]], [[0.5, 1], [False, False]], "none"]
+)
+def test_halves_of_layers_that_cannot_be_meant_are_refused(masks, tmp_path: Path):
     values = json.loads((folder(RECIPE) / "config.json").read_text())
-    (tmp_path / "config.json").write_text(
-        json.dumps(values | {"mask_modules": [[True, False], [False, False]]})
-    )
+    (tmp_path / "config.json").write_text(json.dumps(values | {"mask_modules": masks}))
     write(tmp_path, stored(folder(RECIPE)))
     with pytest.raises(ConfigurationInvalid, match="mask_modules"):
         load(tmp_path)

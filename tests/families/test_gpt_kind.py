@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers.models.mpt.modeling_mpt import MptModel
 
 from modelcenter import load, verify
 from modelcenter.checkpoint.source import LocalFiles, read_header
@@ -15,7 +18,7 @@ from modelcenter.errors import ConfigurationInvalid
 from modelcenter.families.match import match
 from modelcenter.models.config import ModelConfig
 from tests.support import checkpoints
-from tests.support.checkpoints import copy_companions, folder, stored, write
+from tests.support.checkpoints import copy_companions, folder, inputs, original, stored, write
 from tests.support.recipe import Recipe
 
 
@@ -29,6 +32,23 @@ def config_of(name: str, **changes: Any) -> ModelConfig:
     values = json.loads((place / "config.json").read_text()) | changes
     kept = {key: value for key, value in values.items() if value is not None}
     return match(kept, read_header(LocalFiles(place)).tensors).config
+
+
+def test_the_penalty_that_storywriter_was_trained_with_counts(monkeypatch: pytest.MonkeyPatch):
+    trained = replace(
+        recipe("mpt"),
+        name="mpt-storywriter",
+        settings=recipe("mpt").settings | {"attn_config": {"alibi_bias_max": 16}},
+    )
+    asked = inputs(trained)
+    with torch.no_grad():
+        found, eight = load(folder(trained))(**asked).logits, original(trained)(**asked).logits
+        # transformers has the number as an argument, which its model never gives.
+        made = partialmethod(MptModel.build_mpt_alibi_tensor, alibi_bias_max=16)
+        monkeypatch.setattr(MptModel, "build_mpt_alibi_tensor", made)
+        expected = original(trained)(**asked).logits
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+    assert (found - eight).abs().max() > 1e-3
 
 
 # Masks and tables that files held before transformers computed them anew, by the shapes they had.

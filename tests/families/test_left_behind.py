@@ -19,6 +19,7 @@ VOCABULARY_HEAD = tuple(
 )
 LEFT: list[tuple[str, tuple[str, ...]]] = [
     ("t5", (T5_BIAS,)),
+    ("bart-untied", ("model.shared.weight",)),
     ("deberta_v2-v3", ("deberta.embeddings.position_embeddings.weight", "mask_predictions.dense.weight")),
 ]
 

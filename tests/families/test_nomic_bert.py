@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from modelcenter import load
+from modelcenter import load, save
 from modelcenter.errors import ConfigurationInvalid
-from tests.support.checkpoints import FAMILIES, folder, inputs, stored, write
+from tests.support.checkpoints import FAMILIES, copy_companions, folder, inputs, stored, write
 
 RECIPE = next(recipe for recipe in FAMILIES["nomic_bert"] if recipe.name == "nomic_bert-model")
 AUTHORS = {
@@ -42,6 +42,19 @@ def test_the_base_grows_with_texts_longer_than_trained(tmp_path: Path):
     grown = spelled(tmp_path, rotary_scaling_factor=2.0, max_trained_positions=16)
     assert torch.equal(states(grown, 16), states(folder(RECIPE), 16))
     assert not torch.allclose(states(grown, 32), states(folder(RECIPE), 32), atol=1e-3)
+
+
+def test_the_authors_name_of_the_model_is_read_and_written(tmp_path: Path):
+    recipe = next(recipe for recipe in FAMILIES["nomic_bert"] if recipe.model.endswith("MaskedLM"))
+    copy_companions(folder(recipe), tmp_path)
+    tensors = {name.replace("nomic_bert.", "bert."): t for name, t in stored(folder(recipe)).items()}
+    assert any(name.startswith("bert.") for name in tensors)
+    write(tmp_path, tensors)
+    with torch.no_grad():
+        model = load(tmp_path)
+        assert torch.equal(model(**inputs(recipe)).logits, load(folder(recipe))(**inputs(recipe)).logits)
+    save(model, tmp_path / "again")
+    assert stored(tmp_path / "again").keys() == tensors.keys()
 
 
 @pytest.mark.parametrize("values", [{"prenorm": True}, {"num_experts": 8}, {"activation_function": "gelu"}])

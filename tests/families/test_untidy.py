@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from modelcenter import load, save, verify
 from modelcenter.checkpoint.source import LocalFiles
-from modelcenter.errors import CheckpointDamaged, Invalid, UnknownArchitecture
+from modelcenter.errors import CheckpointDamaged, Invalid, Mismatch, UnknownArchitecture
 from tests.support import checkpoints
 from tests.support.checkpoints import copy_companions, folder, inputs, original, stored, write
 from tests.support.recipe import Recipe
@@ -66,6 +67,50 @@ def test_untidy_files_load_and_come_back(name: str, change, fuse: bool, tmp_path
         assert (model(**asked).logits - expected).abs().max() <= 1e-5 * expected.abs().max()
     save(model, tmp_path / "b")
     assert stored(tmp_path / "b").keys() == {n for n in stored(place) if n not in model.report.audit.unused}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("deepseek_v2", {"num_key_value_heads": 2}),
+        ("deepseek_v3", {"num_key_value_heads": 1}),
+        ("minicpm3", {"num_key_value_heads": 2}),
+        ("electra-generator", {"summary_use_proj": False, "summary_type": "mean"}),
+        ("xlnet-lm", {"summary_use_proj": False}),
+    ],
+)
+def test_settings_that_nothing_reads_change_nothing(name: str, settings: dict[str, Any], tmp_path: Path):
+    place = untidy(tmp_path, name, lambda tensors: tensors)
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(config | settings))
+    asked = inputs(recipe(name))
+    with torch.no_grad():
+        assert torch.equal(load(place)(**asked).logits, load(folder(recipe(name)))(**asked).logits)
+
+
+@pytest.mark.parametrize("name", ["bert-masked", "gpt2", "llama-gqa", "t5"])
+def test_a_vocabulary_of_more_rows_than_config_json_says_is_read_whole(name: str, tmp_path: Path):
+    place = untidy(tmp_path, name, lambda tensors: tensors)
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(config | {"vocab_size": 96}))
+    model, asked = load(place), inputs(recipe(name))
+    with torch.no_grad():
+        expected = original(recipe(name))(**asked).logits
+        assert (model(**asked).logits - expected).abs().max() <= 1e-5 * expected.abs().max()
+    [told] = model.report.corrections
+    assert "vocab_size 96" in told and "101 rows" in told
+    verdict = verify(LocalFiles(place), values=False)
+    assert verdict.is_complete and verdict.corrections == (told,)
+    assert verdict.facts is not None and verdict.facts.vocab_size == 101
+
+
+def test_tables_of_a_vocabulary_that_disagree_are_told(tmp_path: Path):
+    table = "model.embed_tokens.weight"
+    place = untidy(tmp_path, "llama-gqa", lambda t: {**t, table: torch.ones(128, 32)})
+    verdict = verify(LocalFiles(place))
+    assert [(m.name, m.expected) for m in verdict.misshapen] == [(table, (101, 32))]
+    with pytest.raises(Mismatch, match=table):
+        load(place)
 
 
 def test_a_class_that_the_family_does_not_know_is_named(tmp_path: Path):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
-from modelcenter import load
+from modelcenter import load, save, verify
 from modelcenter.checkpoint.source import LocalFiles, read_header
+from modelcenter.exporting import export
 from modelcenter.families.match import implied_type, match
+from tests.conformance.family import answers, ask, assert_same_answers
 from tests.support.checkpoints import FAMILIES, copy_companions, folder, inputs, stored, write
 from tests.support.recipe import Recipe
 
@@ -38,6 +41,52 @@ def test_it_loads_with_equal_answers(tmp_path):
     with torch.no_grad():
         found, expected = (load(place)(**asked).logits for place in (tmp_path, folder(recipe)))
     assert torch.equal(found, expected)
+
+
+GOOGLE = {
+    "attention_probs_dropout_prob": 0.1, "directionality": "bidi", "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.1, "hidden_size": 32, "initializer_range": 0.02, "intermediate_size": 44,
+    "max_position_embeddings": 40, "num_attention_heads": 4, "num_hidden_layers": 2, "pooler_fc_size": 768,
+    "pooler_num_attention_heads": 12, "pooler_num_fc_layers": 3, "pooler_size_per_head": 128,
+    "pooler_type": "first_token_transform", "type_vocab_size": 2, "vocab_size": 101,
+}  # fmt: skip
+GOOGLE_BERT = Recipe("bert-google", "BertForPreTraining", GOOGLE, kind="encoder")
+
+
+def google(place: Path, name: str, **more: object) -> Path:
+    """A checkpoint of BERT whose configuration is Google's."""
+    write(place, stored(folder(GOOGLE_BERT)))
+    (place / name).write_text(json.dumps(GOOGLE | more))
+    return place
+
+
+@pytest.mark.parametrize("name", ["config.json", "bert_config.json"])
+def test_a_configuration_of_google_s_is_bert_s(name: str, tmp_path):
+    place, asked = google(tmp_path, name), inputs(GOOGLE_BERT)
+    model = load(place)
+    assert_same_answers(ask(model, asked), answers(GOOGLE_BERT, asked))
+    assert verify(place).is_complete and verify(place).family == "bert"
+    again = tmp_path / "again"
+    save(model, again)
+    assert verify(again).is_complete and json.loads((again / name).read_text()).items() >= GOOGLE.items()
+    converted = tmp_path / "converted"
+    export(place, converted, "modelcenter")
+    assert verify(converted).is_complete
+    assert json.loads((converted / "huggingface_config.json").read_text()) == GOOGLE
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"layer_norm_eps": 1e-5},
+        {"use_relative_position": True},
+        {"embedding_size": 16},
+        {"type_vocab_size": None},
+    ],
+)
+def test_one_key_more_or_a_null_leaves_it_unknown(more: dict[str, object], tmp_path):
+    verdict = verify(google(tmp_path, "config.json", **more))
+    assert verdict.status == "unknown_architecture" and "model_type" in verdict.problem
 
 
 @pytest.mark.parametrize(

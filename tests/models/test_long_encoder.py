@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -38,6 +40,17 @@ def test_the_task_says_which_tokens_are_global(name: str):
         found, expected = getattr(ours, field), theirs[field]
         assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
     assert torch.equal(none.last_hidden_state, ours.last_hidden_state) == (name == "longformer-masked")
+
+
+def test_what_follows_the_question_is_global_where_one_of_several_is_chosen():
+    recipe = replace(
+        named("longformer-answers"), name="longformer-choice", model="LongformerForMultipleChoice"
+    )
+    asked = untold(recipe)
+    with torch.no_grad():
+        found = load(folder(recipe))(**asked).logits
+        expected = original(recipe)(**{name: ids[:, None] for name, ids in asked.items()}).logits
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 def test_a_question_without_separators_is_told():

@@ -34,7 +34,7 @@ MESSAGES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("place", ["config", "file", "old file", "named"])
 @pytest.mark.parametrize("template", [CHATML, LLAMA, TOOLS])
 def test_conversations_are_written_as_transformers_writes_them(folder_of, template, place):
-    config: dict[str, Any] = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True}
+    config: dict[str, Any] = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "legacy": False}
     if place == "config":
         config["chat_template"] = template
     if place == "named":

@@ -173,6 +173,34 @@ def processor_vocab(processor: Any) -> set[str]:
 # --- models with code of their own
 
 
+BLANKS = [
+    "   leading",
+    " 前导空格",
+    "trailing   ",
+    " ",
+    "  两  边  ",
+    "\n line",
+    "▁sign",
+    "a  double   triple",
+]
+
+
+@pytest.mark.parametrize("legacy", [None, True, False])
+@pytest.mark.parametrize("model_type", ["llama", "mistral", "minicpm"])
+def test_llamas_keep_every_space_as_sentencepiece_does(vocabularies, tmp_path, model_type, legacy):
+    path = vocabularies / "llama" / "tokenizer.model"
+    config = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True}
+    if legacy is not None:
+        config["legacy"] = legacy
+    tokenizer, processor = loaded(make(tmp_path, path, model_type, **config)), processor_of(path)
+    for text in [*PLAIN, *BLANKS]:
+        assert tokenizer.encode(text) == [1, *processor.encode(text)], text
+        assert tokenizer.decode(tokenizer.encode(text), skip_special_tokens=True) == text.replace("▁", " ")
+    # What follows a token begins a text of its own where the tokeniser is legacy, as where nothing is said.
+    later = processor.piece_to_id("b" if legacy is False else "▁b")
+    assert tokenizer.encode("a</s>b") == [1, *processor.encode("a"), 2, later]
+
+
 @pytest.mark.parametrize("name", ["InternLM", "InternLM2", "Baichuan", "Orion", "BlueLM", "Index", "Yi"])
 def test_slow_llamas_begin_texts_and_cut_between_tokens_anew(vocabularies, tmp_path, name):
     path = vocabularies / "llama" / "tokenizer.model"

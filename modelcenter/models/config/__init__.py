@@ -40,7 +40,7 @@ from modelcenter.models.config.models import (
     Side,
     check_size,
 )
-from modelcenter.models.config.parameter import Parameter, Shape, Tree, nested, share, under
+from modelcenter.models.config.parameter import Parameter, Precise, Shape, Tree, nested, share, under
 from modelcenter.models.config.positions import (
     Alibi,
     Learned,
@@ -49,9 +49,10 @@ from modelcenter.models.config.positions import (
     RotaryScaling,
     Sinusoidal,
 )
-from modelcenter.models.config.prefix import BlankFiller, MaskFiller, PrefixDecoder, Prompts, SegmentBias
+from modelcenter.models.config.prefix import BlankFiller, MaskFiller, PrefixDecoder, Prompts
+from modelcenter.models.config.relation import RelationBias, SegmentBias
 from modelcenter.models.config.relative import RelativeAttention
-from modelcenter.models.config.structured import RelationBias, StructuredDecoder
+from modelcenter.models.config.structured import StructuredDecoder
 
 __all__ = [
     "Alibi",
@@ -88,6 +89,7 @@ __all__ = [
     "Patches",
     "PermutationEncoder",
     "Pooler",
+    "Precise",
     "PrefixDecoder",
     "Prompts",
     "QueryKeyNorm",

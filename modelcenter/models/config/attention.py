@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal, Self
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Literal, Self
 
 from modelcenter.errors import ConfigurationInvalid
 from modelcenter.models.config.linear import Linear, Norm
 from modelcenter.models.config.parameter import Parameter, Tree, nested
 from modelcenter.models.config.positions import Alibi, RelativeBias, Rotary
+from modelcenter.models.config.unread import refuse_unread
 
 Layout = Literal["groups", "sections", "separate"]
 
@@ -66,7 +67,25 @@ class Attention:
     length_scaled: bool = False
     log_length: int | None = None  # tokens
 
+    # Which of these options a kind reads, beyond the numbers of heads and their size; None: all.
+    reads: ClassVar[frozenset[str] | None] = None
+    grouped: ClassVar[bool] = True  # whether query heads may share a key/value head
+    layouts: ClassVar[tuple[Layout, ...]] = ("groups", "sections", "separate")
+
     def __post_init__(self) -> None:
+        kind = type(self).__name__
+        if self.reads is not None:
+            common = {"num_heads", "num_kv_heads", "head_dim"}
+            refuse_unread(self, {f.name for f in fields(Attention)} - common - self.reads, kind)
+        if not self.grouped and self.num_heads != self.num_kv_heads:
+            raise ConfigurationInvalid(
+                f"has {self.num_heads} heads and {self.num_kv_heads} key/value heads; "
+                f"expected as many of both for {kind}"
+            )
+        if self.layout not in self.layouts:
+            raise ConfigurationInvalid(
+                f"implies layout={self.layout!r} for {kind}; expected one of {', '.join(self.layouts)}"
+            )
         if self.num_heads % self.num_kv_heads:
             raise ConfigurationInvalid(
                 f"has {self.num_heads} heads and {self.num_kv_heads} key/value heads; "
@@ -161,9 +180,13 @@ class CrossAttention(Attention):
     """Attention whose keys and values come from another stack's output.
 
     layout `groups`: q alone, and one matrix of [k1, v1, k2, v2, ..]; `separate`: three matrices.
+    Of what other attentions have it reads bias, scale and length_scaled, and refuses the rest.
     """
 
     causal: bool = False
+
+    reads = frozenset(("layout", "bias", "scale", "length_scaled"))
+    layouts = ("groups", "separate")
 
     def linears(self, hidden_size: int) -> dict[str, Linear]:
         if self.layout == "separate":

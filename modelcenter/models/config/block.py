@@ -11,6 +11,7 @@ from modelcenter.models.config.disentangled import Convolution
 from modelcenter.models.config.feedforward import Experts, FeedForward
 from modelcenter.models.config.linear import Norm
 from modelcenter.models.config.parameter import Tree, nested, under
+from modelcenter.models.config.unread import refuse_unread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,8 @@ class Block:
     `parallel_one_norm`, both of norm(x), as GPT-J. residual_from_norm: norm(x) takes the place of x in the
     sums (BLOOM). residual_scale: of f before it is added (Granite, MiniCPM). sum_scale: of a sum (CPM-Ant).
     attention_norm: False where the first norm is left out (ModernBERT's first layer). convolution: of what
-    comes in, added to what comes out.
+    comes in, added to what comes out. has_attention, has_feedforward: False where that sublayer is left out
+    with its norm (the smaller CPM-Ant and CPM-Bee).
     """
 
     attention: Attention
@@ -38,11 +40,26 @@ class Block:
     sum_scale: float = 1.0
     attention_norm: bool = True
     convolution: Convolution | None = None
+    has_attention: bool = True
+    has_feedforward: bool = True
+
+    def __post_init__(self) -> None:
+        if self.residual != "sequential":
+            one_after_another = ("cross_attention", "norm_placement", "residual_from_norm", "convolution")
+            sublayers = ("has_attention", "has_feedforward")
+            refuse_unread(self, (*one_after_another, *sublayers), f"a {self.residual} block")
+        if self.norm_placement in ("after_residual", "after_sublayer"):
+            refuse_unread(self, ("residual_from_norm",), f"a block with norms {self.norm_placement}")
 
     @property
     def norms(self) -> tuple[str, ...]:
         """The names of its norms, in order."""
-        sublayers = ["attention", *(["cross"] if self.cross_attention else []), "feedforward"]
+        there = {
+            "attention": self.has_attention,
+            "cross": self.cross_attention is not None,
+            "feedforward": self.has_feedforward,
+        }
+        sublayers = [name for name, is_there in there.items() if is_there]
         names = [f"{name}_norm" for name in sublayers if name != "attention" or self.attention_norm]
         if self.norm_placement == "both":
             names += [f"{name}_post_norm" for name in sublayers]
@@ -62,9 +79,9 @@ class Block:
 
     def tree(self, hidden_size: int) -> Tree:
         parts = {
-            "attention": self.attention,
+            "attention": self.attention if self.has_attention else None,
             "cross_attention": self.cross_attention,
-            "feedforward": self.feedforward,
+            "feedforward": self.feedforward if self.has_feedforward else None,
             "convolution": self.convolution,
         }
         return nested(

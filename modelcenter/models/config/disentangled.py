@@ -21,7 +21,7 @@ class DisentangledAttention(Attention):
     span: rows of the table to each side. furthest: the distance that the last of them stands for, those
     beyond half the span being counted by logarithms; None: a row a token. What is beyond has the last row.
     query_value_bias: queries and values have biases and keys none (the first DeBERTa's).
-    What other attentions have beyond that, it has not.
+    Of what other attentions have it reads layout, bias and window, and refuses the rest.
     """
 
     span: int
@@ -32,6 +32,9 @@ class DisentangledAttention(Attention):
     position_key_bias: bool = True
     query_value_bias: bool = False
     causal: bool = False
+
+    reads = frozenset(("layout", "bias", "window"))
+    grouped = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from modelcenter.errors import ConfigurationInvalid
 from modelcenter.models.config.linear import Linear
-from modelcenter.models.config.parameter import Parameter, Tree, nested, under
+from modelcenter.models.config.parameter import Parameter, Precise, Tree, nested, under
 
 PairLayout = Literal["alternating", "sections", "separate"]
 ExpertLayout = Literal["alternating", "interleaved", "sections", "separate"]
@@ -33,7 +33,7 @@ class FeedForward:
     layout of a gated pair: `alternating` blocks of `block_rows` rows of gate, then up: [g1, u1, g2, u2, ..],
     of which a contiguous slice is a rank's share; `sections` [gate | up]; `separate`, two matrices.
     bias: of every product, or of the last alone (`down`).
-    length_scaled: see Linear.
+    length_scaled: see Linear. precise: of the last product (T5's, whose released weights exceed fp16).
     """
 
     intermediate_size: int
@@ -43,6 +43,7 @@ class FeedForward:
     layout: PairLayout = "alternating"
     transposed: bool = False
     length_scaled: bool = False
+    precise: Precise | None = None
 
     @property
     def block_rows(self) -> int:
@@ -83,6 +84,7 @@ class FeedForward:
             split="inputs" if sharded else None,
             unit=unit,
             length_scaled=self.length_scaled,
+            precise=self.precise,
         )
         return {**inputs, "down": down}
 
@@ -100,6 +102,7 @@ class Router:
     weights (arXiv:2408.15664).
     num_groups, num_chosen_groups: experts come from the best groups only (arXiv:2405.04434 §2.2.2), a group
     being as good as its best expert, or (`group_score`) as its best two together (arXiv:2412.19437 §2.1.2).
+    precise: of the product that scores, see Parameter; the correction bias is so in every half.
     """
 
     scoring: Literal["softmax", "sigmoid"] = "softmax"
@@ -110,12 +113,13 @@ class Router:
     num_groups: int = 1
     num_chosen_groups: int = 1
     group_score: Literal["best", "best_two"] = "best"
+    precise: Precise | None = None
 
     def tree(self, num_experts: int, hidden_size: int) -> Tree:
         # Large beside the differences between scores: rounded, it would send tokens elsewhere.
-        bias = Parameter((1, num_experts), precise=True)
+        bias = Parameter((1, num_experts), precise="half")
         return {
-            **Linear(outputs=num_experts, inputs=hidden_size, bias=self.bias).tree(),
+            **Linear(outputs=num_experts, inputs=hidden_size, bias=self.bias, precise=self.precise).tree(),
             **({"correction_bias": bias} if self.correction_bias else {}),
         }
 

@@ -96,7 +96,7 @@ class ClassificationHead:
     of: what is told apart. `tokens`: each of them. The text, by one vector: `pooled`, the pooler's; `first`;
     `last`, of the last token that is not padding; `end`, of the last one; `mean`, of all that are shown.
     answer: `logits`, one a class; `logit`, the only one, without a dimension for it; `span`, the logits of
-    where an answer starts and where it ends.
+    where an answer starts and where it ends. scale: of the vectors before the last product (CPM's).
     """
 
     name: str
@@ -105,6 +105,7 @@ class ClassificationHead:
     transform: Transform | None = None
     bias: bool = True
     answer: Literal["logits", "logit", "span"] = "logits"
+    scale: float = 1.0
     tied = False
 
     def out(self, hidden_size: int) -> Linear:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modelcenter.errors import ConfigurationInvalid
 from modelcenter.models.config.linear import Linear
-from modelcenter.models.config.parameter import Parameter, Tree
+from modelcenter.models.config.parameter import Parameter, Tree, under
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +49,24 @@ class Patches:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageClassificationHead:
-    """A logit for each of `num_labels` classes, from the vector of the class token."""
+    """A logit for each of `num_labels` classes, from the vector of the class token.
+
+    size: of what a first layer, without a bias and with tanh, makes of that vector (the representation of
+    ViT's pretraining, arXiv:2010.11929 §3.1); None: there is no such layer.
+    """
 
     num_labels: int
+    size: int | None = None
     name = "image-classification"
+
+    def dense(self, hidden_size: int) -> Linear | None:
+        """The first product."""
+        return None if self.size is None else Linear(outputs=self.size, inputs=hidden_size)
 
     def linear(self, hidden_size: int) -> Linear:
         """The product that makes the logits."""
-        return Linear(outputs=self.num_labels, inputs=hidden_size, bias=True)
+        return Linear(outputs=self.num_labels, inputs=self.size or hidden_size, bias=True)
 
     def tree(self, hidden_size: int) -> Tree:
-        return self.linear(hidden_size).tree()
+        dense = self.dense(hidden_size)
+        return {**(under("dense.", dense.tree()) if dense else {}), **self.linear(hidden_size).tree()}

@@ -21,8 +21,9 @@ class LatentAttention(Attention):
 
     q_lora_rank: the width of the queries' latent; None: hidden -> q. kv_lora_rank: that of keys and values.
     qk_nope_head_dim, qk_rope_head_dim: the parts of a query and of a key without and with positions, together
-    head_dim; v_head_dim: of a value. latent_norm: of both latents. bias `all`: of q_a, kv_a and out.
-    What other attentions have beyond scale and rotary, it has not.
+    head_dim; v_head_dim: of a value. latent_norm: of both latents. bias: `all`: of q_a, kv_a and
+    out. Of what other attentions have it reads causal, scale, rotary and window, and refuses the
+    rest.
     """
 
     q_lora_rank: int | None
@@ -33,8 +34,20 @@ class LatentAttention(Attention):
     latent_norm: Norm
     layout: Layout = "separate"
 
+    reads = frozenset(("causal", "bias", "scale", "rotary", "window"))
+    grouped = False
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.bias not in ("none", "all"):
+            raise ConfigurationInvalid(
+                f"implies bias={self.bias!r} for LatentAttention; expected 'none' or 'all'"
+            )
+        if self.head_dim != self.qk_nope_head_dim + self.qk_rope_head_dim:
+            raise ConfigurationInvalid(
+                f"has heads of {self.head_dim} elements; expected qk_nope_head_dim + qk_rope_head_dim, "
+                f"{self.qk_nope_head_dim} + {self.qk_rope_head_dim}"
+            )
         if self.rotary is not None and self.rotary.dim != self.qk_rope_head_dim:
             raise ConfigurationInvalid(
                 f"rotates {self.rotary.dim} elements of a head; expected its qk_rope_head_dim, "

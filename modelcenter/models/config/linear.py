@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from modelcenter.models.config.parameter import Parameter, Tree
+from modelcenter.models.config.parameter import Parameter, Precise, Tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +14,7 @@ class Linear:
 
     split: which side tensor parallelism divides; unit: see Parameter.
     length_scaled: the product is divided by sqrt(inputs): weights are of order 1 (OpenBMB's `length_scale`).
+    precise: see Parameter; the product is then taken, and given on, in the precision of the weight.
     """
 
     outputs: int
@@ -23,14 +24,16 @@ class Linear:
     split: Literal["outputs", "inputs"] | None = None
     unit: int | None = None
     length_scaled: bool = False
+    precise: Precise | None = None
 
     def tree(self) -> Tree:
         shape = (self.inputs, self.outputs) if self.transposed else (self.outputs, self.inputs)
         dim = None if self.split is None else int((self.split == "inputs") != self.transposed)
-        tree = {"weight": Parameter(shape, dim, self.unit)}
+        tree = {"weight": Parameter(shape, dim, self.unit, self.precise)}
         if self.bias:
             split = self.split == "outputs"
-            tree["bias"] = Parameter((self.outputs,), 0 if split else None, self.unit if split else None)
+            dim, unit = (0, self.unit) if split else (None, None)
+            tree["bias"] = Parameter((self.outputs,), dim, unit, self.precise)
         return tree
 
 
@@ -39,6 +42,7 @@ class Norm:
     """Layer normalisation (arXiv:1607.06450) or the root mean square alone (arXiv:1910.07467).
 
     weight: whether it scales; OLMo's does not. offset: what is added to the stored weight (Gemma's 1).
+    precise: see Parameter; what comes out has the dtype of what came in all the same.
     """
 
     kind: Literal["layer", "rms"]
@@ -46,6 +50,8 @@ class Norm:
     bias: bool = False
     weight: bool = True
     offset: float = 0.0
+    precise: Precise | None = None
 
     def tree(self, size: int) -> Tree:
-        return {name: Parameter((size,)) for name in ("weight", "bias") if getattr(self, name)}
+        one = Parameter((size,), precise=self.precise)
+        return {name: one for name in ("weight", "bias") if getattr(self, name)}

@@ -15,11 +15,15 @@ class LocalGlobalAttention(Attention):
     these see all, by projections of their own.
 
     layout `groups`: qkv, global_q and global_kv; `separate`: q, k, v, global_q, global_k and global_v.
-    What other attentions have beyond that, it has not.
+    Of what other attentions have it reads bias, scale and window, and refuses the rest.
     """
 
     window: int
     causal: bool = False
+
+    reads = frozenset(("layout", "bias", "scale", "window"))
+    grouped = False
+    layouts = ("groups", "separate")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,7 +36,11 @@ class LocalGlobalAttention(Attention):
 
         def of_heads(outputs: int, unit: int) -> Linear:
             return Linear(
-                outputs=outputs, inputs=hidden_size, bias=self.bias == "all", split="outputs", unit=unit
+                outputs=outputs,
+                inputs=hidden_size,
+                bias=self.bias in ("qkv", "all"),
+                split="outputs",
+                unit=unit,
             )
 
         if self.layout == "separate":

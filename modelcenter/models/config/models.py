@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import prod
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from modelcenter.errors import ConfigurationInvalid
 from modelcenter.models.config.block import Block, stack
@@ -20,17 +20,35 @@ from modelcenter.models.config.images import ImageClassificationHead, Patches
 from modelcenter.models.config.linear import Linear, Norm
 from modelcenter.models.config.parameter import Parameter, Shape, Tree, nested, under
 from modelcenter.models.config.positions import Learned, RelativeBias, Sinusoidal
+from modelcenter.models.config.unread import refuse_unread
+
+
+def _refuse_in_attentions(blocks: tuple[Block, ...], names: tuple[str, ...], reader: str) -> None:
+    for block in {id(block): block for block in blocks}.values():  # a uniform model's are one object
+        refuse_unread(block.attention, names, f"the attentions of {reader}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Model:
-    """What all models have. `blocks` of uniform models are one value repeated."""
+    """What all models have. `blocks` of uniform models are one value repeated.
+
+    unread, attentions_unread: options of the model and of its attentions that its skeleton does not read: a
+    config that sets one is refused.
+    """
+
+    unread: ClassVar[tuple[str, ...]] = ()
+    attentions_unread: ClassVar[tuple[str, ...]] = ()
 
     hidden_size: int
     max_position_embeddings: int | None  # tokens; None: no limit is declared
     blocks: tuple[Block, ...]
     pad_token_id: int | None = None
     eos_token_ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        reader = type(self).__name__
+        refuse_unread(self, self.unread, reader)
+        _refuse_in_attentions(self.blocks, self.attentions_unread, reader)
 
     @property
     def num_layers(self) -> int:
@@ -70,10 +88,6 @@ class _Model:
         """How many elements all parameters have; a tied head adds none."""
         return sum(prod(shape) for shape in self.parameters().values())
 
-    def shard_dims(self) -> dict[str, int | None]:
-        """The dimension along which tensor parallelism splits every parameter, None: it is repeated."""
-        return {name: parameter.shard_dim for name, parameter in self.tree().items()}
-
 
 @dataclass(frozen=True, kw_only=True)
 class _TextModel(_Model):
@@ -93,6 +107,8 @@ class Encoder(_TextModel):
     none. norm: of the last block's output, None where that is the model's. shared_layers: of each block the
     group and the place in it whose values it has (ALBERT); empty: all have their own.
     """
+
+    attentions_unread: ClassVar[tuple[str, ...]] = ("alibi",)
 
     embedding_norm: Norm | None = None
     positions: Learned | None = None
@@ -178,10 +194,14 @@ class LongEncoder(Encoder):
     """An encoder whose attentions are local but for a few tokens (Longformer).
 
     global_tokens: which these are where a forward is not told: `none`; the `first`, as classes of texts were
-    learned; those of the `question`, all before the first `sep_token_id`.
+    learned; those of the `question`, all before the first `sep_token_id`; those of the `choice`, all after it
+    but the next one.
     """
 
-    global_tokens: Literal["none", "first", "question"] = "none"
+    unread = ("relative_bias",)
+    attentions_unread = ("alibi", "rotary")
+
+    global_tokens: Literal["none", "first", "question", "choice"] = "none"
     sep_token_id: int | None = None
 
 
@@ -191,6 +211,16 @@ class PermutationEncoder(Encoder):
 
     Its mask_embedding stands for a token to be foretold, in pretraining alone.
     """
+
+    unread = (
+        "embedding_norm",
+        "positions",
+        "relative_bias",
+        "type_vocab_size",
+        "task_vocab_size",
+        "embedding_size",
+    )
+    attentions_unread = ("window", "alibi", "rotary")
 
     def tree(self) -> Tree:
         return {**super().tree(), "mask_embedding": Parameter((1, 1, self.hidden_size))}
@@ -256,6 +286,9 @@ class Side:
     positions: RelativeBias | Learned | Sinusoidal | None
     embedding_norm: Norm | None = None
 
+    def __post_init__(self) -> None:
+        _refuse_in_attentions(self.blocks, ("window", "alibi", "rotary"), "an encoder-decoder")
+
     @property
     def is_relative(self) -> bool:
         """Whether its attentions learn what distances mean."""
@@ -281,11 +314,13 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderDecoder(_TextModel):
-    """Two stacks over one embedding; `blocks` are the decoder's.
+    """Two stacks, mostly over one embedding; `blocks` are the decoder's.
 
     decoder: None where the checkpoint is the encoder alone (T5EncoderModel), whose `blocks` they then are.
+    decoder_embedding: whether the decoder has an embedding of its own; `embedding` is the encoder's then.
     embedding_scale: of the embedding. repeats_source: what the decoder reads where it is given nothing, after
-    the start token: the source, or nothing more. head: a text's class (`pooled`) is told at the source's last
+    the start token: the source, or nothing more. starts_with_last: the source's last token, its language,
+    then takes the start token's place (mBART). head: a text's class (`pooled`) is told at the source's last
     end token.
     """
 
@@ -293,12 +328,15 @@ class EncoderDecoder(_TextModel):
     decoder: Side | None
     head: LanguageHead | ClassificationHead | None
     decoder_start_token_id: int
+    decoder_embedding: bool = False
     embedding_scale: float = 1.0
     repeats_source: bool = False
+    starts_with_last: bool = False
     blocks: tuple[Block, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", (self.decoder or self.encoder).blocks)
+        super().__post_init__()
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -306,8 +344,10 @@ class EncoderDecoder(_TextModel):
 
     def tree(self) -> Tree:
         size = self.hidden_size
+        table = Parameter((self.vocab_size, size), 0)
         return {
-            "embedding.weight": Parameter((self.vocab_size, size), 0),
+            "embedding.weight": table,
+            **({"decoder_embedding.weight": table} if self.decoder_embedding else {}),
             **under("encoder.", self.encoder.tree(size)),
             **(under("decoder.", self.decoder.tree(size)) if self.decoder else {}),
             **(under("head.", self.head.tree(size, self.vocab_size)) if self.head else {}),
@@ -317,6 +357,8 @@ class EncoderDecoder(_TextModel):
 @dataclass(frozen=True, kw_only=True)
 class ImageEncoder(_Model):
     """Patches of an image, blocks that see all of them, a last norm, and the heads the checkpoint carries."""
+
+    attentions_unread = ("window", "alibi", "rotary")
 
     patches: Patches
     norm: Norm

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from modelcenter.errors import CannotShard
 
 Shape: TypeAlias = "tuple[int, ...]"
 Tree: TypeAlias = "dict[str, Parameter]"
+Precise: TypeAlias = Literal["fp16", "half"]
+
+# The dtypes of a model, by torch's names, in which such a parameter stays in single precision.
+SINGLE_IN: Mapping[Precise, tuple[str, ...]] = {"fp16": ("float16",), "half": ("float16", "bfloat16")}
 
 
 @dataclass(frozen=True)
@@ -19,13 +23,18 @@ class Parameter:
     shard_dim: the dimension that tensor parallelism splits, None: every rank holds it whole.
     unit: elements along it that must stay together (a group of heads, a pair of blocks); None: any split will
     do, also an uneven one (vocabulary rows).
-    precise: loading never rounds it to fewer bits than it is stored with, whatever dtype the model gets.
+    precise: where it stays in single precision: `fp16`, in models of that dtype, whose range its products
+    exceed; `half`, in those of either half, where rounding would change what it decides.
     """
 
     shape: Shape
     shard_dim: int | None = None
     unit: int | None = None
-    precise: bool = False
+    precise: Precise | None = None
+
+    def dtype_in(self, dtype: str) -> str:
+        """The dtype that it has in a model of `dtype`, both by torch's names."""
+        return "float32" if self.precise is not None and dtype in SINGLE_IN[self.precise] else dtype
 
 
 def under(prefix: str, tree: Mapping[str, Parameter]) -> Tree:

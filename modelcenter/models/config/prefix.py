@@ -7,37 +7,7 @@ from dataclasses import dataclass
 from modelcenter.models.config.models import Decoder
 from modelcenter.models.config.parameter import Parameter, Tree, under
 from modelcenter.models.config.positions import Learned, RelativeBias
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentBias:
-    """A bias per head for pairs of tokens: within a segment T5's of their distance, else that of the pair of
-    segments (model-center layer/position_embedding.py SegmentPositionEmbedding).
-
-    absolute_inner_segment: False where pairs within a segment have the bias of that pair of segments too.
-    """
-
-    num_buckets: int
-    max_distance: int  # tokens
-    num_segments: int
-    num_heads: int
-    absolute_inner_segment: bool = True
-
-    def __post_init__(self) -> None:
-        self.distances()
-
-    def distances(self) -> RelativeBias:
-        """The buckets within a segment; raises ConfigurationInvalid where they make no sense."""
-        return RelativeBias(
-            num_buckets=self.num_buckets,
-            max_distance=self.max_distance,
-            bidirectional=True,
-            num_heads=self.num_heads,
-        )
-
-    def tree(self) -> Tree:
-        rows = self.num_buckets + self.num_segments**2
-        return {"weight": Parameter((rows, self.num_heads), 1, 1)}
+from modelcenter.models.config.relation import SegmentBias
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +32,9 @@ class PrefixDecoder(Decoder):
     position_bias: one for all layers. segment_types: rows of the table of segments, 0: it has none.
     """
 
+    unread = ("positions", "embedding_size", "embedding_norm")
+    attentions_unread = ("window", "alibi")
+
     position_bias: RelativeBias | SegmentBias
     prompts: Prompts | None = None
     segment_types: int = 0
@@ -85,6 +58,8 @@ class BlankFiller(Decoder):
     mask_token_id: stands in the text where one was cut. None: its files do not say, and nothing is derived.
     """
 
+    attentions_unread = ("window", "alibi")
+
     block_positions: Learned
     start_token_id: int | None
     mask_token_id: int | None
@@ -100,6 +75,8 @@ class MaskFiller(Decoder):
 
     start_token_id: begins what is written. mask_token_ids: what may stand in the text, the first that does.
     """
+
+    attentions_unread = ("window", "alibi")
 
     start_token_id: int
     mask_token_ids: tuple[int, ...]

@@ -20,11 +20,14 @@ class RelativeAttention(Attention):
     Every product is kept as (hidden_size, num_heads, head_dim), in each layout. causal: whether a query sees
     what is before it alone. furthest: the largest distance, what is beyond counts as that. mirrored: the
     second half of a batch is read from the right.
-    What other attentions have beyond scale, it has not.
+    Of what other attentions have it reads causal, and refuses the rest.
     """
 
     furthest: int | None = None  # tokens
     mirrored: bool = False
+
+    reads = frozenset(("causal",))
+    grouped = False
 
     def in_layout(self, layout: Literal["fused", "separate"]) -> Self:
         """Itself: its products stay apart."""

@@ -161,8 +161,8 @@ class AttentionPart(nn.Module):
             bias = local_slice(bias, 1, q.shape[1], split_group(weight, 0 if self.config.transposed else 1))
         if self.config.relative_bias is None:
             return bias
-        places = torch.arange(keys, device=q.device)
-        own: Tensor = self.relative_bias(places[keys - q.shape[2] :], places)
+        places = torch.arange(keys, device=q.device)[None]
+        own: Tensor = self.relative_bias(places[:, keys - q.shape[2] :], places)
         return own if bias is None else (bias + own).clamp(min=torch.finfo(own.dtype).min)
 
     def forward(

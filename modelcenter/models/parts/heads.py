@@ -7,7 +7,13 @@ from typing import TypeAlias, cast
 import torch
 from torch import Tensor, nn
 
-from modelcenter.models.config import ClassificationHead, LanguageHead, Linear, MaskedLanguageHead
+from modelcenter.models.config import (
+    ClassificationHead,
+    ImageClassificationHead,
+    LanguageHead,
+    Linear,
+    MaskedLanguageHead,
+)
 from modelcenter.models.parts.feedforward import ACTIVATIONS
 from modelcenter.models.parts.linear import EmbeddingPart, Holder, LinearPart, project
 from modelcenter.models.parts.norms import NormPart
@@ -23,6 +29,19 @@ class PoolerPart(LinearPart):
     def forward(self, hidden: Tensor) -> Tensor:
         """(batch, length, hidden_size) -> (batch, hidden_size)."""
         return self.activation(super().forward(hidden[:, 0]))
+
+
+class ImageClassificationHeadPart(LinearPart):
+    """Logits of an image's classes, by a representation first where the config has one."""
+
+    def __init__(self, config: ImageClassificationHead, hidden_size: int) -> None:
+        super().__init__(config.linear(hidden_size))
+        dense = config.dense(hidden_size)
+        self.dense = LinearPart(dense) if dense else None
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(batch, hidden_size) -> (batch, num_labels)."""
+        return super().forward(hidden if self.dense is None else torch.tanh(self.dense(hidden)))
 
 
 class LanguageHeadPart(Holder):
@@ -79,7 +98,7 @@ class ClassificationHeadPart(nn.Module):
         self.out = LinearPart(config.out(hidden_size))
 
     def forward(
-        self, hidden: Tensor, pooled: Tensor | None, input_ids: Tensor, attention_mask: Tensor | None
+        self, hidden: Tensor, pooled: Tensor | None, input_ids: Tensor | None, attention_mask: Tensor | None
     ) -> Tensor:
         """hidden (batch, length, hidden_size), pooled (batch, hidden_size) -> (batch, num_labels), or of each
         token (batch, length, num_labels)."""
@@ -87,10 +106,12 @@ class ClassificationHeadPart(nn.Module):
         if self.config.transform is not None:
             vectors = self.activation(self.dense(vectors))
             vectors = vectors if self.norm is None else self.norm(vectors)
+        if self.config.scale != 1.0:
+            vectors = vectors * self.config.scale
         return cast(Tensor, self.out(vectors))
 
     def told_from(
-        self, hidden: Tensor, pooled: Tensor | None, input_ids: Tensor, attention_mask: Tensor | None
+        self, hidden: Tensor, pooled: Tensor | None, input_ids: Tensor | None, attention_mask: Tensor | None
     ) -> Tensor:
         """The vectors that the classes are told from."""
         match self.config.of:
@@ -106,6 +127,7 @@ class ClassificationHeadPart(nn.Module):
             case "mean":
                 return mean(hidden, attention_mask)
             case "last":
+                assert input_ids is not None
                 rows = torch.arange(len(hidden), device=hidden.device)
                 return hidden[rows, last_places(input_ids, self.pad_token_id, attention_mask)]
 
@@ -150,7 +172,7 @@ def answers(
     head: HeadPart | None,
     hidden: Tensor,
     embedding: EmbeddingPart,
-    input_ids: Tensor,
+    input_ids: Tensor | None,
     attention_mask: Tensor | None = None,
     *,
     pooled: Tensor | None = None,

@@ -52,7 +52,8 @@ class LatentAttentionPart(AttentionPart):
         )
         shared = shared[:, None]  # one for all heads
         if rotary is not None and c.rotary is not None:
-            turned, shared = (rotate(x, rotary, c.rotary.interleaved) for x in (turned, shared))
+            turns = c.rotary.interleaved, c.rotary.axes
+            turned, shared = (rotate(x, rotary, *turns) for x in (turned, shared))
         q = torch.cat((content, turned), dim=-1)
 
         made = self.get_submodule("kv_b")(self.kv_a_norm(latent))

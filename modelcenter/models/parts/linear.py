@@ -55,10 +55,13 @@ class LinearPart(Holder):
         super().__init__(config.tree())
         self.transposed = config.transposed
         self.has_bias = config.bias
+        self.precise = config.precise is not None
         self.scale = config.inputs**-0.5 if config.length_scaled else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs), this rank's outputs where they are split."""
+        if self.precise:
+            x = x.to(self.weight.dtype)
         if self.scale is not None:
             x = x * self.scale  # before the product, whose sums would overflow in fp16
         return linear(x, self.weight, self.held("bias") if self.has_bias else None, self.transposed)

@@ -18,7 +18,8 @@ class NormPart(Holder):
         self.config = config
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape and dtype; the moments are taken in fp32."""
+        """The same shape, in the dtype of the weight, or of `x` where that is precise or there is none; the
+        moments are taken in fp32."""
         weight = local(self.held("weight")) if self.config.weight else None
         bias = local(self.held("bias")) if self.config.bias else None
         return normalized(x, self.config, weight, bias)
@@ -42,6 +43,11 @@ class HeadNormPart(Holder):
 def normalized(x: Tensor, config: Norm, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     """`x` normalised over its last dimension, then scaled and shifted by what is given."""
     shape = x.shape[-1:]
+    if weight is not None and weight.dtype != x.dtype:
+        # Either the weight is precise, or what came in: a sum with what a precise product has given.
+        shift = None if bias is None else bias.float()
+        made = normalized(x.float(), config, weight.float(), shift)
+        return made.to(x.dtype if config.precise else weight.dtype)
     if config.kind == "layer":
         return F.layer_norm(x, shape, weight, bias, config.eps)
     if config.offset and weight is not None:

@@ -197,6 +197,7 @@ class RelativeBiasPart(Holder):
         self.config = config
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Positions (length,) and (keys,) -> (1, this rank's heads, length, keys)."""
-        buckets = bucket(keys[None, :] - queries[:, None], self.config)
-        return F.embedding(buckets, local(self.weight)).permute(2, 0, 1)[None]
+        """Positions (batch | 1, length) and (batch | 1, keys) -> (batch | 1, this rank's heads, length,
+        keys)."""
+        buckets = bucket(keys[:, None, :] - queries[:, :, None], self.config)
+        return F.embedding(buckets, local(self.weight)).permute(0, 3, 1, 2)

@@ -42,6 +42,13 @@ class CpmBeeForCausalLM(Oracle):
             layer.ffn.ffn.w_in.w_0 = nn.Linear(hidden, inner, bias=False)
             layer.ffn.ffn.w_in.w_1 = nn.Linear(hidden, inner, bias=False)
             layer.ffn.ffn.w_out = nn.Linear(inner, hidden, bias=False)
+        for layer, (no_attention, no_feedforward) in zip(
+            top.encoder.layers, settings["mask_modules"], strict=True
+        ):
+            if no_attention:
+                del layer.self_att
+            if no_feedforward:
+                del layer.ffn
 
     def load_state_dict(self, state_dict: Any, *args: Any, **options: Any) -> Any:
         """A head that repeats the embedding may be there."""
@@ -83,17 +90,19 @@ class CpmBeeForCausalLM(Oracle):
         bias = self.cpmbee.position_bias.relative_attention_bias[torch.tensor(rows)].permute(0, 3, 1, 2)
         x = self.embedded(ids, sub)
         for layer in self.cpmbee.encoder.layers:
-            own, y = layer.self_att.self_attention, layer.self_att.layernorm_before_attention(x)
-            q, k, v = (
-                heads(self.scaled(getattr(own, f"project_{name}"), y), self.head_dim) for name in "qkv"
-            )
-            logits = (q @ k.transpose(-1, -2) / math.sqrt(self.head_dim) + bias).float()
-            shares = logits.masked_fill(~seen[:, None], torch.finfo(torch.float32).min).softmax(-1)
-            made = (shares.to(v.dtype) @ v).transpose(1, 2).flatten(2)
-            x = (x + self.scaled(own.attention_out, made)) / 1.05
-            f, y = layer.ffn.ffn, layer.ffn.layernorm_before_ffn(x)
-            made = F.gelu(self.scaled(f.w_in.w_0, y)) * self.scaled(f.w_in.w_1, y)
-            x = (x + self.scaled(f.w_out, made)) / 1.05
+            if hasattr(layer, "self_att"):
+                own, y = layer.self_att.self_attention, layer.self_att.layernorm_before_attention(x)
+                q, k, v = (
+                    heads(self.scaled(getattr(own, f"project_{name}"), y), self.head_dim) for name in "qkv"
+                )
+                logits = (q @ k.transpose(-1, -2) / math.sqrt(self.head_dim) + bias).float()
+                shares = logits.masked_fill(~seen[:, None], torch.finfo(torch.float32).min).softmax(-1)
+                made = (shares.to(v.dtype) @ v).transpose(1, 2).flatten(2)
+                x = (x + self.scaled(own.attention_out, made)) / 1.05
+            if hasattr(layer, "ffn"):
+                f, y = layer.ffn.ffn, layer.ffn.layernorm_before_ffn(x)
+                made = F.gelu(self.scaled(f.w_in.w_0, y)) * self.scaled(f.w_in.w_1, y)
+                x = (x + self.scaled(f.w_out, made)) / 1.05
         return self.cpmbee.encoder.output_layernorm(x)
 
     def hidden(self, input_ids: Tensor, seen: Tensor, position_ids: Tensor) -> Tensor:

@@ -23,6 +23,9 @@ RECIPES = (
     _recipe("bart-scaled", "BartForConditionalGeneration", BART | {
         "scale_embedding": True, "activation_function": "relu",
     }, copies=COPIES, lacks=BIAS),
+    # Of its four tables one is read by nothing.
+    _recipe("bart-untied", "BartForConditionalGeneration", BART | {"tie_word_embeddings": False},
+            apart=BIAS, lacks=("model.shared.weight",)),
     _recipe("bart-base", "BartModel", BART | {"decoder_layers": 1}),
     # Its first token is the end token at which the class is told; no other is one.
     _recipe(

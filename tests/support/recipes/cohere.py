@@ -26,5 +26,7 @@ RECIPES = (
     Recipe("cohere-base", "CohereModel", _COHERE | {"use_qk_norm": True}),
     Recipe("cohere2", "Cohere2ForCausalLM", _COHERE2 | {"attention_bias": True}),
     Recipe("cohere2-released", "Cohere2ForCausalLM", _COHERE2, respell=released_cohere),
+    Recipe("cohere-head-dim", "CohereForCausalLM", _COHERE | {"head_dim": 6}),
+    Recipe("cohere2-head-dim", "Cohere2ForCausalLM", _COHERE2 | {"head_dim": 10}),
     Recipe("cohere2-base", "Cohere2Model", _COHERE2),
 )  # fmt: skip

@@ -15,5 +15,13 @@ _BEE: Values = {
 _recipe = partial(Recipe, model="CpmBeeForCausalLM", oracle="cpmbee")
 RECIPES = (
     _recipe("cpmbee", settings=_BEE),
+    _recipe(
+        "cpmbee-halves",
+        settings=_BEE
+        | {
+            "num_hidden_layers": 3,
+            "mask_modules": [[True, False], [False, True], [False, False]],
+        },
+    ),
     _recipe("cpmbee-copies", settings=_BEE, copies={"lm_head.weight": "cpmbee.input_embedding.weight"}),
 )

@@ -17,4 +17,6 @@ RECIPES = (
         "tie_word_embeddings": True, "num_local_experts": 3, "intermediate_size": 48,
     }, respell=old_rope),
     Recipe("granitemoe-base", "GraniteMoeModel", _GRANITE),
+    Recipe("granitemoe-shared", "GraniteMoeSharedForCausalLM", _GRANITE | {"shared_intermediate_size": 28}),
+    Recipe("granitemoe-shared-none", "GraniteMoeSharedForCausalLM", _GRANITE, only_numbers=True),
 )  # fmt: skip

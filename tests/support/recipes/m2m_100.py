@@ -14,5 +14,7 @@ RECIPES = (
     _recipe("m2m_100-copies", "M2M100ForConditionalGeneration", _M2M | {
         "scale_embedding": False, "activation_function": "gelu",
     }, copies=COPIES),
+    _recipe("m2m_100-untied", "M2M100ForConditionalGeneration", _M2M | {"tie_word_embeddings": False},
+            lacks=("model.shared.weight",)),
     _recipe("m2m_100-base", "M2M100Model", _M2M),
 )  # fmt: skip

@@ -24,6 +24,7 @@ RECIPES = (
     _recipe("mt5", "MT5ForConditionalGeneration", _MT5, respell=released_mt5, apart=("lm_head.weight",),
            copies={"lm_head.weight": "shared.weight"}),
     _recipe("mt5-tied", "MT5ForConditionalGeneration", _MT5 | {"feed_forward_proj": "relu"}, copies=_COPIES),
+    _recipe("mt5-gelu", "MT5ForConditionalGeneration", _MT5 | {"dense_act_fn": "gelu"}, only_numbers=True),
     _recipe("mt5-base", "MT5Model", _MT5, respell=without("feed_forward_proj")),
     Recipe("mt5-encoder", "MT5EncoderModel", _MT5, kind="encoder"),
 )  # fmt: skip

@@ -39,6 +39,9 @@ RECIPES = (
         "feed_forward_proj", "dense_act_fn", "is_gated_act", "scale_decoder_outputs", "num_decoder_layers",
         "relative_attention_max_distance", "tie_word_embeddings",
     ), only_numbers=True),
+    # The parts of the activation, which transformers writes beside it, count more than it.
+    _recipe("t5-apart", "T5ForConditionalGeneration", _T5 | {"dense_act_fn": "silu"}, only_numbers=True),
+    _recipe("t5-ungated", "T5ForConditionalGeneration", _GATED | {"is_gated_act": False}, only_numbers=True),
     _recipe("t5-base", "T5Model", _T5),
     Recipe("t5-encoder", "T5EncoderModel", _T5, kind="encoder",
            copies={"encoder.embed_tokens.weight": "shared.weight"}),

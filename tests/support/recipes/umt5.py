@@ -16,5 +16,8 @@ RECIPES = (
     _recipe("umt5", "UMT5ForConditionalGeneration", _UMT5, respell=released_mt5, apart=("lm_head.weight",),
            copies={"lm_head.weight": "shared.weight"}),
     _recipe("umt5-tied", "UMT5ForConditionalGeneration", _UMT5 | {"feed_forward_proj": "relu"}),
+    _recipe("umt5-ungated", "UMT5ForConditionalGeneration", _UMT5 | {
+        "dense_act_fn": "mish", "is_gated_act": False,
+    }, only_numbers=True),
     Recipe("umt5-encoder", "UMT5EncoderModel", _UMT5, kind="encoder"),
 )  # fmt: skip
