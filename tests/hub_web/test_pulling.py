@@ -1,0 +1,338 @@
+"""Models that a hub fetches from its upstream, a hub of its own process, when somebody asks for them."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import random
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import httpx2
+import pytest
+from huggingface_hub import CommitOperationAdd, HfApi, RepoFile, hf_hub_download, snapshot_download
+
+from modelcenter.registry import repositories, seed
+from tests.support.server import (
+    Server,
+    clean_environment,
+    client_environment,
+    new_server,
+    running_server,
+    wait_for,
+)
+
+BIG_BYTES = 9_000_000
+SEEDS = itertools.count()
+SLOW_BYTES = 3 << 20  # of an answer that come before it waits
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory) -> Iterator[Server]:
+    """The upstream."""
+    with pytest.MonkeyPatch.context() as patch, running_server(tmp_path_factory.mktemp("there")) as running:
+        patch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        yield running
+
+
+class Between:
+    """A listener before the upstream that passes all on, and can hold answers back, cut or spoil them."""
+
+    def __init__(self, upstream: Server) -> None:
+        self.target = int(upstream.url.rpartition(":")[2])
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.requests: list[str] = []
+        self.spoil = False  # large answers come with another byte
+        self.cut = False  # large answers end in the middle
+        self.down = False  # nothing is answered
+        self.go = threading.Event()
+        self.go.set()
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            if self.down:
+                client.close()
+            else:
+                threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client: socket.socket) -> None:
+        with (
+            suppress(OSError),  # either end may die
+            client,
+            socket.create_connection(("127.0.0.1", self.target)) as server,
+        ):
+            threading.Thread(target=self.back, args=(server, client), daemon=True).start()
+            while data := client.recv(1 << 16):
+                line = data.split(b"\r\n", 1)[0].decode("latin-1")
+                if line.endswith("HTTP/1.1"):
+                    self.requests.append(line.removesuffix(" HTTP/1.1"))
+                server.sendall(data)
+
+    def back(self, server: socket.socket, client: socket.socket) -> None:
+        passed = 0
+        with suppress(OSError):
+            while data := server.recv(1 << 16):
+                passed += len(data)
+                if passed > SLOW_BYTES:
+                    self.go.wait(60)
+                    if self.cut:
+                        break
+                    if self.spoil:
+                        data = bytes([data[0] ^ 1]) + data[1:]
+                client.sendall(data)
+            client.shutdown(socket.SHUT_RDWR)
+
+    def transfers(self) -> int:
+        """How often files were asked for."""
+        return sum("/resolve/" in request for request in self.requests)
+
+
+@pytest.fixture(scope="module")
+def kept_hub(there, tmp_path_factory) -> Iterator[tuple[Between, Server]]:
+    """A hub of two processes whose upstream is behind a listener; its token there reads all."""
+    listener = Between(there)
+    server = new_server(tmp_path_factory.mktemp("here"), workers=2)
+    server.environment = {
+        "MODELCENTER_UPSTREAM": listener.url,
+        "MODELCENTER_UPSTREAM_TOKEN": there.admin_token,
+        "MODELCENTER_UPSTREAM_EXPIRY": "0",
+    }
+    try:
+        server.start()
+        yield listener, server
+    finally:
+        server.kill()
+        listener.listener.close()
+
+
+@pytest.fixture
+def between(kept_hub) -> Between:
+    listener, server = kept_hub
+    listener.spoil = listener.cut = listener.down = False
+    listener.go.set()
+    listener.requests.clear()
+    # As after the while for which an upstream that is away is left in peace.
+    (server.data / "pulling" / "away").unlink(missing_ok=True)
+    return listener
+
+
+@pytest.fixture
+def here(kept_hub) -> Server:
+    return kept_hub[1]
+
+
+@pytest.fixture
+def big() -> bytes:
+    """A content that no hub has seen."""
+    return random.Random(next(SEEDS)).randbytes(BIG_BYTES)
+
+
+def published(there: Server, files: dict[str, bytes], *, private: bool = False) -> str:
+    """A model there, in an organisation that is not here."""
+    name = f"lab-{secrets.token_hex(4)}/model"
+    api = HfApi(endpoint=there.url, token=there.admin_token)
+    api.create_repo(name, private=private)
+    operations = [CommitOperationAdd(path, content) for path, content in files.items()]
+    api.create_commit(name, operations, commit_message="All")
+    return name
+
+
+def content(here: Server, name: str, path: str = "model.bin", span: str = "bytes=0-") -> bytes:
+    answer = here.get(f"/{name}/resolve/main/{path}", headers={"Range": span})
+    assert answer.status_code in (200, 206), answer.text
+    return answer.content
+
+
+def test_a_model_comes_once_and_is_served_when_the_upstream_is_down(there, between, here, big, tmp_path):
+    name = published(there, {"model.bin": big, "config.json": b"{}"})
+    theirs = HfApi(endpoint=there.url, token=False).model_info(name, files_metadata=True)
+    api = HfApi(endpoint=here.url, token=False)
+    ours = api.model_info(name, files_metadata=True)
+    assert (ours.id, ours.sha, ours.siblings) == (name, theirs.sha, theirs.siblings)
+    assert between.transfers() == 0
+    assert [ref.target_commit for ref in api.list_repo_refs(name).branches] == [theirs.sha]
+    (known,) = api.get_paths_info(name, "model.bin")
+    assert isinstance(known, RepoFile) and known.lfs
+    assert known.lfs["sha256"] == hashlib.sha256(big).hexdigest()
+    head = here.request("HEAD", f"/{name}/resolve/main/model.bin")
+    assert head.headers["X-Linked-Size"] == str(len(big))
+    with here.hub() as hub:
+        assert hashlib.sha256(big).hexdigest() not in set(hub.blobs)
+    place = snapshot_download(name, endpoint=here.url, token=False, cache_dir=tmp_path / "cache")
+    assert Path(place, "model.bin").read_bytes() == big
+    assert between.transfers() == 1
+    assert content(here, name) == big
+    assert between.transfers() == 1
+    between.down = True
+    path = hf_hub_download(name, "model.bin", endpoint=here.url, token=False, cache_dir=tmp_path / "again")
+    assert Path(path).read_bytes() == big
+    missing = here.get("/api/models/nobody-knows/it")
+    assert missing.status_code == 502 and between.url in missing.json()["error"]
+    assert not list((here.data / "pulling").glob("?" * 64))
+
+
+def test_all_who_ask_at_once_read_what_comes_once(there, between, here, big):
+    name = published(there, {"model.bin": big})
+    between.go.clear()
+    with (
+        ThreadPoolExecutor(6) as pool,
+        httpx2.stream("GET", f"{here.url}/{name}/resolve/main/model.bin") as first,
+    ):
+        chunks = first.iter_bytes(1 << 16)
+        begun = next(chunks)  # while the rest is held back
+        others = [pool.submit(content, here, name) for _ in range(4)]
+        last = pool.submit(content, here, name, span=f"bytes={len(big) - 10}-")
+        between.go.set()
+        assert begun + b"".join(chunks) == big
+        assert all(other.result() == big for other in others)
+        assert last.result() == big[-10:]
+    assert between.transfers() == 1
+    with here.hub() as hub, hub.database.session() as session:
+        assert repositories.find(session, name) is not None
+
+
+@pytest.mark.parametrize("fault", ["spoil", "cut"])
+def test_what_is_broken_or_wrong_is_never_served_whole(there, between, here, big, fault):
+    name = published(there, {"model.bin": big})
+    here.get(f"/api/models/{name}")
+    setattr(between, fault, True)
+    if fault == "cut":
+        between.go.clear()
+    with httpx2.stream("GET", f"{here.url}/{name}/resolve/main/model.bin", timeout=60) as answer:
+        assert answer.headers["Content-Length"] == str(len(big))
+        chunks = answer.iter_bytes(1 << 16)
+        next(chunks)
+        between.down = fault == "cut"  # it dies in the middle, and stays dead
+        between.go.set()
+        with pytest.raises(httpx2.RemoteProtocolError):
+            list(chunks)
+    with here.hub() as hub:
+        assert hashlib.sha256(big).hexdigest() not in set(hub.blobs)
+    if fault == "spoil":
+        between.spoil = False
+        assert content(here, name) == big
+
+
+def test_what_a_killed_hub_began_is_gone_on_with(there, between, here, big):
+    name = published(there, {"model.bin": big})
+    between.go.clear()
+    with httpx2.stream("GET", f"{here.url}/{name}/resolve/main/model.bin", timeout=60) as answer:
+        next(answer.iter_bytes(1 << 16))
+        here.kill()
+    (begun,) = (path for path in (here.data / "pulling").iterdir() if len(path.name) == 64)
+    assert 0 < begun.stat().st_size < len(big)
+    between.go.set()
+    here.start()
+    assert content(here, name) == big
+    assert not begun.exists()
+
+
+def test_a_mirror_brings_what_nobody_asked_for(there, between, here, big):
+    name = published(there, {"model.bin": big})
+    here.get(f"/api/models/{name}")
+    done = subprocess.run(
+        [sys.executable, "-m", "modelcenter.cli", "mirror", name, "--data", str(here.data), "--json"],
+        capture_output=True, text=True, timeout=120, check=True,
+        env=clean_environment() | here.environment | {"MODELCENTER_HOME": str(here.data / "home")},
+    )  # fmt: skip
+    assert json.loads(done.stdout)["transferred_bytes"] == len(big)
+    between.down = True
+    assert content(here, name) == big
+
+
+def test_branches_that_move_are_followed_and_what_becomes_private_is_closed(there, between, here):
+    name = published(there, {"a.txt": b"one"})
+    assert content(here, name, "a.txt") == b"one"
+    api = HfApi(endpoint=there.url, token=there.admin_token)
+    api.create_commit(name, [CommitOperationAdd("a.txt", b"two")], commit_message="Two")
+    api.create_tag(name, tag="v2")
+    assert content(here, name, "a.txt") == b"two"
+    assert here.get(f"/{name}/resolve/v2/a.txt").content == b"two"
+    assert here.get(f"/{name}/resolve/nothing/a.txt").headers["X-Error-Code"] == "RevisionNotFound"
+    api.update_repo_settings(name, private=True)
+    assert here.get(f"/{name}/resolve/main/a.txt").headers["X-Error-Code"] == "RepoNotFound"
+    assert here.get(f"/api/models/{name}", here.token).status_code == 404
+    assert here.get(f"/api/models/{name}", here.admin_token).json()["private"] is True
+
+
+def test_no_private_model_comes_and_no_name_of_people_here(there, between, here):
+    secret = published(there, {"a.txt": b"secret"}, private=True)
+    HfApi(endpoint=there.url, token=there.token).create_repo("alice/hers")
+    for name in (secret, "alice/hers"):
+        for token in (None, here.admin_token):
+            answer = here.get(f"/{name}/resolve/main/a.txt", token)
+            assert answer.headers["X-Error-Code"] == "RepoNotFound", answer.text
+    with here.hub() as hub, hub.database.session() as session:
+        assert repositories.find(session, secret) is None
+
+
+def test_to_name_a_hash_is_not_to_have_the_content(there, between, here, big):
+    """The upstream's model has a file that somebody here keeps private: it comes from there or not at all."""
+    own = HfApi(endpoint=here.url, token=here.token)
+    own.create_repo("alice/private", private=True)
+    own.create_commit("alice/private", [CommitOperationAdd("model.bin", big)], commit_message="Mine")
+    name = published(there, {"model.bin": big})
+    assert here.get(f"/api/models/{name}").status_code == 200
+    between.down = True
+    assert here.get(f"/{name}/resolve/main/model.bin").status_code == 502
+    sha256 = hashlib.sha256(big).hexdigest()
+    asked = {"operation": "download", "objects": [{"oid": sha256, "size": len(big)}]}
+    batch = here.request("POST", f"/{name}.git/info/lfs/objects/batch", json=asked).json()
+    assert "actions" not in batch["objects"][0]
+    bob = HfApi(endpoint=here.url, token=here.other_token)
+    bob.create_repo("bob/copy")
+    batch = here.request(
+        "POST", "/bob/copy.git/info/lfs/objects/batch", here.other_token, json=asked | {"operation": "upload"}
+    )
+    assert "upload" in batch.json()["objects"][0]["actions"]
+    copied = here.request(
+        "POST", f"/api/models/{name}/duplicate", here.other_token, json={"repository": "bob/other"}
+    )
+    assert copied.status_code == 404 and "not here yet" in copied.json()["error"]
+
+
+def test_an_entry_of_the_catalogue_is_hosted_when_it_is_loaded(there, between, here, tiny_bert, tmp_path):
+    files = {path.name: path.read_bytes() for path in tiny_bert.iterdir()}
+    name = published(there, files)
+    cards = tmp_path / "cards" / name
+    cards.mkdir(parents=True)
+    (cards / "README.md").write_text("---\nlicense: mit\n---\n# A model elsewhere\n")
+    with here.hub() as hub:
+        seed.seed(hub, tmp_path / "cards")
+    program = f"""
+import modelcenter, torch
+from transformers import AutoModel
+ids = torch.tensor([[2, 7, 3]])
+ours = modelcenter.load({name!r}, endpoint={here.url!r}, head="none")
+theirs = AutoModel.from_pretrained({name!r}).eval()
+assert torch.allclose(ours(ids).last_hidden_state, theirs(ids).last_hidden_state, atol=1e-5)
+print("loaded")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False,
+        env=client_environment(here, tmp_path / "home") | {"MODELCENTER_HOME": str(tmp_path / "mc")},
+    )  # fmt: skip
+    assert done.stdout == "loaded\n", done.stderr
+    told = wait_for(
+        lambda: (
+            (found := here.get(f"/api/models/{name}").json())
+            and found["modelcenter"].get("verdict") != "pending"
+            and found
+        )
+    )
+    assert told["modelcenter"]["verdict"] == "complete", told
+    assert told["sha"] == HfApi(endpoint=there.url, token=False).model_info(name).sha
