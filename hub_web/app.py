@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from hub_web import api, context, i18n, ledger, pages, routing, security
+from hub_web import api, context, git, i18n, ledger, pages, routing, security, sessions
 from modelcenter.registry.hub import open_hub
 
 if TYPE_CHECKING:
@@ -23,9 +23,8 @@ def create_app(settings: Settings) -> Flask:
     app.config.update(
         MAX_CONTENT_LENGTH=32 * MEGABYTE,  # views that stream set their own
         MAX_FORM_MEMORY_SIZE=32 * MEGABYTE,  # paths-info sends up to a thousand long paths as a form
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",
     )
+    sessions.install(app, settings)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider's
     routing.install(app.url_map)
     app.extensions["modelcenter"] = open_hub(settings)
@@ -34,6 +33,7 @@ def create_app(settings: Settings) -> Flask:
     ledger.install(app)
     i18n.init_app(app)
     api.register(app)
+    app.register_blueprint(git.blueprint)
     pages.register(app)
     # From the outside in: proxies' headers, then the raw path, then Flask.
     app.wsgi_app = routing.RawPath(app.wsgi_app)  # type: ignore[method-assign]

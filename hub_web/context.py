@@ -11,9 +11,10 @@ import uuid
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, cast
 
-from flask import Flask, current_app, g, request
+from flask import Flask, after_this_request, current_app, g, request
 from werkzeug.exceptions import NotFound
 
+from hub_web import sessions
 from hub_web.ledger import ledger
 from modelcenter.errors import Invalid
 from modelcenter.registry import accounts
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from modelcenter.registry.hub import Hub
 
+OWN_TOKENS = ("api_cas",)  # blueprints whose views read tokens of another kind
+UNSAID_IN_HEADERS = re.compile(r"[^\x20-\x7e]")  # servers refuse to send some of these
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -43,12 +46,21 @@ def enter() -> None:
     refuse_nul()
     if request.endpoint is None or request.endpoint.rpartition(".")[2] in ("static", "health"):
         return
+    if request.blueprint in OWN_TOKENS:
+        return
     plain = presented_token()
     if plain is not None:
         g.actor = accounts.authenticate_token(g.session, plain)
         ledger().saw(g.actor)
-        # The view begins afresh: on SQLite it would else read as of this moment, whatever it writes itself.
-        g.session.close()
+    elif takes_cookies():
+        g.actor = sessions.signed_in(g.session) or ANONYMOUS
+    # The view begins afresh: on SQLite it would else read as of this moment, whatever it writes itself.
+    g.session.close()
+
+
+def takes_cookies() -> bool:
+    """Whether a sign-in counts: on pages, whose forms carry tokens, and where nothing is changed."""
+    return request.blueprint == "pages" or request.method in ("GET", "HEAD")
 
 
 def refuse_nul() -> None:
@@ -93,6 +105,16 @@ def presented_token() -> str | None:
     if authorization.type == "basic":
         return authorization.password or ""
     return authorization.token or ""
+
+
+def warn(topic: str, sentence: str) -> None:
+    """Have clients tell people something beside the answer, once a topic."""
+
+    @after_this_request
+    def say(response: Response) -> Response:
+        line = UNSAID_IN_HEADERS.sub("?", " ".join(f"{topic}; {sentence}".split()))
+        response.headers["X-HF-Warning"] = line
+        return response
 
 
 def hub() -> Hub:

@@ -20,7 +20,8 @@ from gunicorn.arbiter import Arbiter
 
 from hub_web.app import create_app
 from modelcenter.registry.database import migrate
-from modelcenter.registry.hub import open_hub
+from modelcenter.registry.handlers import begin_upkeep
+from modelcenter.registry.hub import check_stores, open_hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,8 +50,10 @@ def serve(
 
     port 0 lets the system choose; `announce` gets the address once it listens (by default it is printed).
     """
+    check_stores(settings)
     hub = open_hub(settings)
     migrate(hub.database)
+    begin_upkeep(hub)
     hub.database.engine.dispose()  # no connection survives into the forked workers
     server = Server(
         settings,
@@ -190,7 +193,14 @@ def environment(settings: Settings) -> dict[str, str]:
         "MODELCENTER_SECRET_KEY": settings.secret_key,
         "MODELCENTER_EXTERNAL_URL": settings.external_url or "",
         "MODELCENTER_TRUSTED_PROXIES": str(settings.trusted_proxies),
+        **(settings.s3.environment() if settings.s3 else {"MODELCENTER_BLOBS": ""}),
+        "MODELCENTER_UPSTREAM": settings.upstream or "",
+        "MODELCENTER_UPSTREAM_TOKEN": settings.upstream_token or "",
+        "MODELCENTER_UPSTREAM_EXPIRY": str(settings.upstream_expiry),
+        "MODELCENTER_PART_MB": str(settings.part_mb),
+        "MODELCENTER_CHECK_DAYS": str(settings.check_days),
         "MODELCENTER_CONVERT_UPLOADS": "on" if settings.convert_uploads else "off",
+        "MODELCENTER_WEBHOOKS_PRIVATE": "on" if settings.webhooks_private else "off",
         "MODELCENTER_CONVERT_SECONDS": str(settings.convert_seconds),
         "MODELCENTER_CONVERT_MEMORY_GB": str(settings.convert_memory_gb),
     }

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 
-from modelcenter.registry.handlers import HANDLERS, SLOW
+from modelcenter.registry.handlers import APART, HANDLERS
 from modelcenter.registry.hub import open_hub
 from modelcenter.registry.jobs import Worker
 from modelcenter.settings import Settings
@@ -22,11 +22,12 @@ def main() -> None:
     )  # Ctrl-C reaches the whole group; the server says when to stop
     threading.Thread(target=watch_server, args=(stop,), daemon=True).start()
     hub = open_hub(Settings.from_environment())
-    slow = {kind: handler for kind, handler in HANDLERS.items() if kind in SLOW}
-    # Left in the middle when the process ends: it is begun again, and its own child dies with this thread.
-    threading.Thread(target=Worker(hub, slow).run_forever, args=(stop,), daemon=True).start()
-    quick = {kind: handler for kind, handler in HANDLERS.items() if kind not in SLOW}
-    Worker(hub, quick).run_forever(stop)
+    shared = dict(HANDLERS)
+    for kinds in APART:
+        own = {kind: shared.pop(kind) for kind in kinds}
+        # Left in the middle when the process ends: begun again then; its own child dies with this thread.
+        threading.Thread(target=Worker(hub, own).run_forever, args=(stop,), daemon=True).start()
+    Worker(hub, shared).run_forever(stop)
 
 
 def watch_server(stop: threading.Event) -> None:

@@ -30,6 +30,15 @@ def postgresql() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The address of an S3-speaking server, without a bucket."""
+    from tests.support.s3 import s3_server
+
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
 def migrated_postgresql(postgresql: str) -> Iterator[str]:
     """The address of a migrated database, emptied after each test."""
     with postgresql_database(postgresql) as url:

@@ -4,12 +4,60 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub_web.api import accounts, cards, commits, files, health, lfs, models, own, refs, repos
+from hub_web.api import (
+    accounts,
+    cards,
+    cas,
+    commits,
+    discussions,
+    files,
+    gates,
+    health,
+    holding,
+    large_files,
+    lfs,
+    mirrors,
+    models,
+    openapi,
+    organizations,
+    own,
+    people,
+    refs,
+    repos,
+    tokens,
+    uploads,
+    webhooks,
+    xet,
+)
 
 if TYPE_CHECKING:
     from flask import Flask
 
-SUBJECTS = (accounts, cards, commits, files, lfs, models, own, refs, repos, health)
+SUBJECTS = (
+    accounts,
+    cards,
+    cas,
+    commits,
+    discussions,
+    files,
+    gates,
+    holding,
+    large_files,
+    lfs,
+    mirrors,
+    models,
+    openapi,
+    organizations,
+    own,
+    people,
+    refs,
+    repos,
+    tokens,
+    uploads,
+    webhooks,
+    xet,
+    health,
+)
 
 
 def register(app: Flask) -> None:

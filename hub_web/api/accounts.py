@@ -9,8 +9,15 @@ from flask import Blueprint
 from hub_web import context
 from hub_web.api.errors import api_blueprint
 from modelcenter.errors import NotAuthenticated
+from modelcenter.registry import organizations
 
 blueprint: Blueprint = api_blueprint("accounts")
+
+
+@blueprint.get("/api/agent-harnesses")
+def harnesses() -> dict[str, Any]:
+    """None are known here; without an answer every process of the client asks again."""
+    return {"standardEnvVars": [], "harnesses": {}}
 
 
 @blueprint.get("/api/whoami-v2")
@@ -26,11 +33,20 @@ def whoami() -> dict[str, Any]:
         "fullname": actor.fullname or actor.name,
         "isAdmin": actor.is_admin,
         "orgs": [
-            {"type": "org", "name": name, "fullname": name, "roleInOrg": role}
-            for name, role in sorted(actor.organizations.items())
+            {
+                "type": "org",
+                "name": membership.organization.name,
+                "fullname": membership.organization.fullname or membership.organization.name,
+                "roleInOrg": membership.role,
+            }
+            for membership in organizations.of(context.session(), actor)
         ],
         "auth": {
             "type": "access_token",
-            "accessToken": {"displayName": actor.token_name, "role": actor.scope},
+            "accessToken": {
+                "displayName": actor.token_name,
+                "role": actor.scope,
+                **({} if actor.resources is None else {"resources": sorted(actor.resources)}),
+            },
         },
     }

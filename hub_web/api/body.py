@@ -10,14 +10,16 @@ from flask import request
 from werkzeug.datastructures import MultiDict
 
 from modelcenter.errors import Invalid
+from modelcenter.registry.texts import is_storable
 
 TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})
 
 
 def json_body() -> dict[str, Any]:
-    """The JSON object that was sent, whatever type it was announced as."""
+    """The JSON object that was sent, whatever type it was announced as; its texts can all be kept."""
     try:
         body = json.loads(request.get_data(cache=False) or b"{}")
+        require_storable(body)
     except (ValueError, RecursionError) as error:
         raise Invalid("The body is no JSON.") from error
     if not isinstance(body, dict):
@@ -25,12 +27,23 @@ def json_body() -> dict[str, Any]:
     return body
 
 
+def require_storable(value: Any) -> None:
+    """Raises Invalid where a text in this JSON, on whatever level, is none that databases can hold."""
+    if isinstance(value, str) and not is_storable(value):
+        raise Invalid("The body has a text with a NUL or with half of a surrogate pair. Leave them out.")
+    if isinstance(value, dict):
+        for key in value:
+            require_storable(key)
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        require_storable(part)
+
+
 def string(body: dict[str, Any], name: str, default: str | None = None) -> str:
     """A string of the body. Raises Invalid where it is missing (and has no default) or something else."""
     value = body.get(name)
     if value is None and default is not None:
         return default
-    if not isinstance(value, str) or "\0" in value:
+    if not isinstance(value, str):
         raise Invalid(f"{name} is {value!r:.100}; expected a string.")
     return value
 
@@ -52,7 +65,7 @@ def number(name: str, default: int, most: int, *, least: int = 1) -> int:
     value = request.args.get(name)
     if value is None:
         return default
-    if not value.isdecimal() or not least <= int(value[:18]) <= most:
+    if not value.isdecimal() or len(value) > 18 or not least <= int(value) <= most:
         raise Invalid(f"{name} is {value!r:.100}; expected a number from {least} to {most}.")
     return int(value)
 

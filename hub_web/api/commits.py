@@ -12,9 +12,9 @@ from flask import Blueprint, Response, jsonify, request
 from hub_web import context
 from hub_web.api.body import flag, json_body
 from hub_web.api.errors import api_blueprint
-from hub_web.api.lfs import NO_XET, writable
+from hub_web.api.lfs import writable
 from hub_web.api.ndjson import BODY_BYTES, read_commit
-from modelcenter.errors import Invalid, NotSupported
+from modelcenter.errors import Invalid
 from modelcenter.registry import repositories, uploads
 from modelcenter.registry.uploads import Announced
 
@@ -27,16 +27,17 @@ blueprint: Blueprint = api_blueprint("commits")
 @blueprint.post("/api/models/<owner>/<name>/preupload/<revision:revision>")
 def preupload(owner: str, name: str, revision: str) -> Response:
     """For each file: regular or large, ignored or not, and what lies at its path now."""
-    refuse_pull_request()
     body = json_body()
     gitignore = body.get("gitIgnore")
     if gitignore is not None and not isinstance(gitignore, str):
         raise Invalid("gitIgnore is no text.")
     announced = [read_announced(item) for item in read_list(body.get("files"))]
-    repository = writable(owner, name)
+    repository = writable(owner, name, None if flag("create_pr") else revision)
     session = context.session()
     # A linked entry becomes hosted with the commit; until then it has no files.
-    head = None if repository.is_linked else repositories.resolve(session, repository, revision)
+    head = (
+        None if repository.is_linked else repositories.resolve(session, repository, revision, as_it_is=True)
+    )
     plans = uploads.plan(context.hub(), session, repository, head, announced, gitignore)
     files = []
     for plan in plans:
@@ -44,12 +45,7 @@ def preupload(owner: str, name: str, revision: str) -> Response:
         if plan.present is not None:
             file["oid"] = plan.present
         files.append(file)
-    response = jsonify(files=files, commitOid=head.oid if head else None)
-    own = request.user_agent.string.startswith("modelcenter/")  # which knows, and sends large files by LFS
-    if not own and any(plan.mode == "lfs" and not plan.ignored for plan in plans):
-        # No client says whether it has Xet. One that has shows this just before it finds no Xet storage here.
-        response.headers["X-HF-Warning"] = f"no-xet; {NO_XET}"
-    return response
+    return jsonify(files=files, commitOid=head.oid if head else None)
 
 
 def read_list(files: object) -> list[Any]:
@@ -74,11 +70,10 @@ def read_announced(item: Any) -> Announced:
 
 @blueprint.post("/api/models/<owner>/<name>/commit/<revision:revision>")
 def commit(owner: str, name: str, revision: str) -> dict[str, Any]:
-    """Apply the operations of the body in one commit."""
-    refuse_pull_request()
-    hub, actor = context.hub(), context.actor()
+    """Apply the operations of the body in one commit, of a pull request where the caller wants one."""
+    hub, actor, proposes = context.hub(), context.actor(), flag("create_pr")
     # Who may not write is told so before 100 MB are read.
-    repo_id = writable(owner, name).repo_id
+    repo_id = writable(owner, name, None if proposes else revision).repo_id
     context.release()
     request.max_content_length = BODY_BYTES
     # Buffered: lines read from the bare stream would be asked for byte by byte.
@@ -93,16 +88,15 @@ def commit(owner: str, name: str, revision: str) -> dict[str, Any]:
         title=asked.title,
         message=asked.message,
         expected_head=asked.parent,
+        proposes=proposes,
     )
-    return {
+    place = f"{context.address()}/{result.repo_id}"
+    answer = {
         "success": True,
         "commitOid": result.oid,
-        "commitUrl": f"{context.address()}/{result.repo_id}/commit/{result.oid}",
+        "commitUrl": f"{place}/commit/{result.oid}",
         "hookOutput": "",
     }
-
-
-def refuse_pull_request() -> None:
-    """Raises NotSupported for what is meant as a pull request, rather than change the branch itself."""
-    if flag("create_pr"):
-        raise NotSupported("This hub has no pull requests: commit to a branch of its own instead.")
+    if result.request is not None:
+        answer["pullRequestUrl"] = f"{place}/discussions/{result.request}"
+    return answer

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from hub_web import context
-from hub_web.api.body import json_body
+from hub_web.api.body import json_body, one_of, string
 from hub_web.api.errors import api_blueprint
-from hub_web.api.permits import VALID_SECONDS, Permit
-from modelcenter.errors import BlobMismatch, Invalid, NotFound, NotSupported
-from modelcenter.registry import access, accounts, repositories, uploads
+from hub_web.api.files import readable
+from hub_web.api.streaming import content_response
+from hub_web.api.uploads import actions, own_authorization
+from modelcenter.errors import BlobNotFound, Invalid, NotSupported
+from modelcenter.registry import arriving, contents, fsck, pulls, quotas, repositories, uploads
 from modelcenter.registry.blobs.interface import Blob, address
 from modelcenter.registry.tables import Repository
 
@@ -23,25 +26,92 @@ blueprint: Blueprint = api_blueprint("lfs")
 
 @blueprint.post("/<owner>/<name>.git/info/lfs/objects/batch")
 def batch(owner: str, name: str) -> Response:
-    """For each object: nothing to do, or the address to send it to."""
+    """For each object: nothing to do, or the address to send it to or to fetch it from."""
     body = json_body()
-    if body.get("operation") != "upload":
-        raise NotSupported("Large files are downloaded from /OWNER/NAME/resolve/REVISION/PATH.")
+    operation = one_of("operation", string(body, "operation"), ("upload", "download"))
     if body.get("hash_algo", "sha256") != "sha256":
         raise Invalid(f"hash_algo is {body['hash_algo']!r}; expected sha256.")
     wanted = read_objects(body.get("objects"))
-    repository = writable(owner, name)
+    if operation == "download":
+        return answered("basic", downloads(readable(owner, name), wanted))
+    repository = writable(owner, name, named_ref(body))
     hub, session, actor = context.hub(), context.session(), context.actor()
+    # Known: this repository's own, the caller's, and what anybody may read; never others' private files.
+    here = uploads.which_are_here(hub, session, actor, repository, wanted)
+    quotas.require_room(session, repository, wanted)
+    transfers = body.get("transfers") or []
+    if not isinstance(transfers, list):
+        raise Invalid(f"transfers is {transfers!r:.100}; expected a list of names.")
+    parts = "multipart" in transfers
+    objects: list[dict[str, Any]] = []
+    transfer = "basic"
+    for blob in wanted:
+        item: dict[str, Any] = {"oid": blob.sha256, "size": blob.size}
+        if blob not in here:
+            item |= {"authenticated": True, "actions": actions(repository, blob, parts=parts)}
+            if item["actions"]["upload"]["header"]:
+                transfer = "multipart"
+        objects.append(item)
+    return answered(transfer, objects)
+
+
+def answered(transfer: str, objects: list[dict[str, Any]]) -> Response:
+    """The answer to a batch."""
+    response = jsonify(transfer=transfer, objects=objects, hash_algo="sha256")
+    response.mimetype = MEDIA_TYPE
+    return response
+
+
+def downloads(repository: Repository, wanted: list[Blob]) -> list[dict[str, Any]]:
+    """For each object the address to fetch it from, as far as the repository's commits name it."""
+    sizes = contents.large_files(context.session(), repository, (blob.sha256 for blob in wanted))
+    place = f"{context.address()}/{repository.repo_id}.git/info/lfs/objects"
     objects: list[dict[str, Any]] = []
     for blob in wanted:
         item: dict[str, Any] = {"oid": blob.sha256, "size": blob.size}
-        # Known: this repository's own, the caller's, and what anybody may read; never others' private files.
-        if not uploads.is_here(hub, session, actor, repository, blob):
-            item |= {"authenticated": True, "actions": actions(repository, blob)}
+        if sizes.get(blob.sha256) == blob.size:
+            item["actions"] = {"download": {"href": f"{place}/{blob.sha256}", "header": own_authorization()}}
+        else:
+            problem = f"{repository.repo_id} has no large file {blob.sha256} of {blob.size} bytes."
+            item["error"] = {"code": HTTPStatus.NOT_FOUND, "message": problem}
         objects.append(item)
-    response = jsonify(transfer="basic", objects=objects, hash_algo="sha256")
-    response.mimetype = MEDIA_TYPE
-    return response
+    return objects
+
+
+@blueprint.get("/<owner>/<name>.git/info/lfs/objects/<sha256>")
+def download(owner: str, name: str, sha256: str) -> Response:
+    """The content of a large file that the repository's commits name, whole or in ranges."""
+    hub, repository = context.hub(), readable(owner, name)
+    size = contents.large_files(context.session(), repository, [address(sha256)]).get(sha256)
+    if size is None:
+        raise BlobNotFound(sha256)
+    context.release()
+    return content_response(
+        lambda: fsck.opened(hub, sha256),
+        size=size,
+        etag=sha256,
+        name=sha256,
+        head={},
+        sha256=sha256,
+        link=lambda kind, shown: fsck.linked(hub, sha256, kind, shown),
+        damaged=lambda sha256: fsck.suspect(hub, sha256),
+    )
+
+
+@blueprint.get("/<owner>/<name>.git/info/lfs/locks")
+def locks(owner: str, name: str) -> dict[str, Any]:
+    """No file is ever locked: nobody merges weights."""
+    readable(owner, name)
+    return {"locks": []}
+
+
+@blueprint.post("/<owner>/<name>.git/info/lfs/locks")
+@blueprint.post("/<owner>/<name>.git/info/lfs/locks/verify")
+@blueprint.post("/<owner>/<name>.git/info/lfs/locks/<lock>/unlock")
+def lock(owner: str, name: str, lock: str = "") -> Response:
+    """Refused, by the status at which git-lfs pushes without asking again."""
+    readable(owner, name)
+    raise NotSupported("This hub has no locks for files.")
 
 
 def read_objects(objects: object) -> list[Blob]:
@@ -58,64 +128,37 @@ def read_objects(objects: object) -> list[Blob]:
     return list(wanted)
 
 
-def actions(repository: Repository, blob: Blob) -> dict[str, Any]:
-    """Where to send the bytes, and where to ask afterwards whether they have arrived."""
-    permit = Permit.new(repository.repo_id, context.actor().name, blob.sha256, blob.size)
-    query = permit.query(context.hub().settings.secret_key)
-    base = context.address()
-    return {
-        "upload": {
-            "href": f"{base}/api/modelcenter/uploads/{blob.sha256}?{query}",
-            "header": {},
-            "expires_in": VALID_SECONDS,
-        },
-        "verify": {"href": f"{base}/{repository.repo_id}.git/info/lfs/objects/verify", "header": {}},
-    }
-
-
-@blueprint.put("/api/modelcenter/uploads/<sha256>")
-def upload(sha256: str) -> Response:
-    """Take the bytes, hashed while they arrive; answered once they are durable and noted."""
-    hub, session = context.hub(), context.session()
-    permit = Permit.read(sha256, request.args, hub.settings.secret_key)
-    blob = Blob(permit.sha256, permit.size)
-    if request.content_length not in (None, blob.size):
-        raise BlobMismatch(f"{blob.size} bytes", f"{request.content_length} bytes")
-    # What the account may do now counts, not what it might when it got the address.
-    g.actor = actor = accounts.actor_of(session, accounts.find(session, permit.account), "write")
-    # One byte more than announced, so that the store sees, and refuses, a body that is too long.
-    request.max_content_length = blob.size + 1
-    context.release()
-    uploads.receive(hub, actor, permit.repo_id, blob, request.stream)
-    response = jsonify(oid=blob.sha256, size=blob.size)
-    response.headers["ETag"] = f'"{blob.sha256}"'
-    return response
-
-
 @blueprint.post("/<owner>/<name>.git/info/lfs/objects/verify")
 def verify(owner: str, name: str) -> dict[str, Any]:
     """Whether the object has arrived."""
     (blob,) = read_objects([json_body()])
-    repository = writable(owner, name)
-    if not uploads.is_here(context.hub(), context.session(), context.actor(), repository, blob):
+    repository = writable(owner, name, None)
+    hub, actor, repo_id = context.hub(), context.actor(), repository.repo_id
+    is_here = uploads.is_here(hub, context.session(), actor, repository, blob)
+    context.release()
+    # What was sent to the bucket is taken over now.
+    if not is_here and not arriving.accept(hub, actor, repo_id, blob):
         raise Invalid(
             f"{blob.sha256} ({blob.size} bytes) has not arrived in {repository.repo_id}. Send it again."
         )
     return {"oid": blob.sha256, "size": blob.size}
 
 
-@blueprint.get("/api/models/<owner>/<name>/xet-write-token/<revision:revision>")
-@blueprint.get("/api/models/<owner>/<name>/xet-read-token/<revision:revision>")
-def xet_token(owner: str, name: str, revision: str) -> dict[str, Any]:
-    """None: large files travel by LFS here."""
-    raise NotFound(NO_XET)
-
-
-NO_XET = "This hub has no Xet storage: set HF_HUB_DISABLE_XET=1"
-
-
-def writable(owner: str, name: str) -> Repository:
-    """The repository, if the caller may write to it."""
-    repository = repositories.get(context.session(), context.actor(), f"{owner}/{name}")
-    access.require(context.actor(), "write", repository)
+def writable(owner: str, name: str, revision: str | None) -> Repository:
+    """The repository, if the caller may commit to that branch or pull request; None: may propose changes."""
+    session, actor = context.session(), context.actor()
+    repository = repositories.get(session, actor, f"{owner}/{name}")
+    if revision is None:
+        uploads.require_sending(actor, repository)
+    else:
+        pulls.require_push(session, actor, repository, repositories.branch_ref(revision))
     return repository
+
+
+def named_ref(body: dict[str, Any]) -> str | None:
+    """The ref that a batch is for. Without one it is for a pull request that is still to be opened."""
+    ref = body.get("ref")
+    name = ref.get("name") if isinstance(ref, dict) else None
+    if name is not None and not isinstance(name, str):
+        raise Invalid(f"ref is {ref!r:.100}; expected the name of a branch.")
+    return name

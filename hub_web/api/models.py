@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -12,9 +13,12 @@ from hub_web import context
 from hub_web.api import paging, shapes
 from hub_web.api.body import flag, number, one_of, values
 from hub_web.api.errors import api_blueprint
+from hub_web.api.files import resolved
+from modelcenter.checkpoint.index import read_index
+from modelcenter.checkpoint.safetensors import read_file_header
 from modelcenter.errors import Invalid
-from modelcenter.registry import describing, repositories, search
-from modelcenter.registry.repositories import Entry
+from modelcenter.registry import access, describing, pulling, repositories, search
+from modelcenter.registry.repositories import Entry, RevisionFiles
 from modelcenter.registry.tables import Model, Repository, Verification
 from modelcenter.verification import Verdict
 
@@ -29,6 +33,7 @@ SORTS = {
     "trendingScore": "trending",
 }
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+MOST_PARAMETERS = 10**18  # more than databases' numbers hold is as much as this
 BOUND = re.compile(r"(min|max):(\d+(?:\.\d+)?)([KMBT]?)", re.IGNORECASE)
 
 blueprint: Blueprint = api_blueprint("models")
@@ -105,7 +110,7 @@ def parameter_bounds(text: str) -> dict[str, int]:
         match = BOUND.fullmatch(part.strip())
         if match is None:
             raise Invalid(f"num_parameters is {text!r:.100}; expected such as min:6B,max:128B.")
-        found[match[1].lower()] = int(float(match[2]) * UNITS[match[3].upper()])
+        found[match[1].lower()] = int(min(float(match[2]) * UNITS[match[3].upper()], MOST_PARAMETERS))
     return found
 
 
@@ -124,8 +129,8 @@ def checked(expand: Iterable[str]) -> list[str]:
     names = list(dict.fromkeys(expand))
     unknown = [name for name in names if name not in shapes.EXPANDABLE]
     if unknown:
-        known = ", ".join(sorted(shapes.EXPANDABLE))
-        raise Invalid(f"expand asks for {', '.join(unknown)[:100]}; expected some of {known}.")
+        known = "|".join(f'"{name}"' for name in sorted(shapes.EXPANDABLE))
+        raise Invalid(f"expand asks for {', '.join(unknown)[:100]}; expected one of {known}.")
     return names
 
 
@@ -135,11 +140,12 @@ def info(owner: str, name: str, revision: str | None = None) -> dict[str, Any]:
     """One model at a revision: facts, card, files."""
     expand = checked(values("expand"))
     session, hub = context.session(), context.hub()
+    pulling.look(hub, f"{owner}/{name}", revision)
     repository = repositories.get(session, context.actor(), f"{owner}/{name}")
     facts = session.get(Model, repository.id)
     sha, files = None, list[Entry]()
     if not repository.is_linked:
-        commit = repositories.resolve(session, repository, revision or repository.default_branch)
+        commit = resolved(repository, revision or repository.default_branch)
         sha = commit.oid
         tree = repositories.tree(session, repository, commit, recursive=True)
         files = [entry for entry in tree if entry.kind == "file"]
@@ -157,3 +163,23 @@ def info(owner: str, name: str, revision: str | None = None) -> dict[str, Any]:
     if sha is not None:
         found["modelcenter"].setdefault("verdict", "pending")
     return found
+
+
+@blueprint.get("/api/models/<owner>/<name>/safetensors-metadata/<path:path>")
+def safetensors_metadata(owner: str, name: str, path: str) -> dict[str, Any]:
+    """The headers of all shards that an index names, in one answer."""
+    session = context.session()
+    repository = repositories.get(session, context.actor(), f"{owner}/{name}")
+    access.require_files(context.actor(), repository)
+    commit = repositories.resolve(session, repository, repository.default_branch)
+    context.release()
+    files = RevisionFiles(context.hub(), repository, commit)
+    weight_map, _ = read_index(files, path)
+    metadata = json.loads(files.read(path)).get("metadata")
+    folder = path.rpartition("/")[0]
+    headers = {}
+    for shard in sorted(set(weight_map.values())):
+        headers[shard] = shapes.safetensors_header(
+            read_file_header(files, f"{folder}/{shard}" if folder else shard)
+        )
+    return {"index": {"metadata": metadata}, "headers": headers}

@@ -18,6 +18,7 @@ from typing import IO, Any
 from modelcenter.errors import Invalid, TooLarge
 from modelcenter.registry.blobs.interface import Blob
 from modelcenter.registry.repositories import AddFile, AddLfs, Delete, DeleteFolder, Operation
+from modelcenter.registry.texts import is_storable
 
 MEGABYTE = 2**20
 FILE_BYTES = 32 * MEGABYTE  # a regular file; what is larger travels as a large file
@@ -139,7 +140,6 @@ def text(value: dict[str, Any], name: str, number: int, default: str | None = No
         return default
     if not isinstance(found, str):
         raise Invalid(f"Line {number}: {name} is {type(found).__name__}; expected a string.")
-    # Half a surrogate pair has no UTF-8, and PostgreSQL stores no NUL.
-    if "\0" in found or any("\ud800" <= character <= "\udfff" for character in found[:10_000]):
+    if not is_storable(found):
         raise Invalid(f"Line {number}: {name} has characters that cannot be stored.")
     return found

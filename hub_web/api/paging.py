@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from flask import Response, jsonify, request
 
 from hub_web import context, routing
 from modelcenter.errors import Invalid
+from modelcenter.registry.texts import is_storable
 
 JsonValue = str | int | None
+MOST = 2**62  # databases' numbers hold this, and a page more
 
 
 def cursor() -> JsonValue:
@@ -25,9 +27,13 @@ def cursor() -> JsonValue:
         value = json.loads(base64.urlsafe_b64decode(given.encode()))
     except (ValueError, binascii.Error, RecursionError) as error:
         raise Invalid("The cursor is none of this hub's. Start from the first page.") from error
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
+    if isinstance(value, str):
+        is_ours = is_storable(value)
+    else:
+        is_ours = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST
+    if not is_ours:
         raise Invalid("The cursor is none of this hub's. Start from the first page.")
-    return value
+    return cast("str | int", value)
 
 
 def page(items: list[dict[str, Any]], following: JsonValue) -> Response:

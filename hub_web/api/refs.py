@@ -11,7 +11,7 @@ from hub_web.api import paging, shapes
 from hub_web.api.body import flag, json_body, number, string, values
 from hub_web.api.errors import api_blueprint
 from modelcenter.errors import Invalid
-from modelcenter.registry import repositories, revisions
+from modelcenter.registry import pulling, repositories, revisions
 
 COMMITS = 50  # on a page, unless more are asked for
 MOST_COMMITS = 1000
@@ -23,6 +23,7 @@ blueprint: Blueprint = api_blueprint("refs")
 def refs(owner: str, name: str) -> dict[str, Any]:
     """All refs, by kind."""
     session = context.session()
+    pulling.look(context.hub(), f"{owner}/{name}")
     repository = repositories.get(session, context.actor(), f"{owner}/{name}")
     found: dict[str, Any] = {"branches": [], "converts": [], "tags": []}
     if flag("include_prs"):
@@ -45,6 +46,7 @@ def refs(owner: str, name: str) -> dict[str, Any]:
 def commits(owner: str, name: str, revision: str) -> Response:
     """The history of a revision, newest first."""
     session = context.session()
+    pulling.look(context.hub(), f"{owner}/{name}", revision)
     repository = repositories.get(session, context.actor(), f"{owner}/{name}")
     head = repositories.resolve(session, repository, revision)
     offset, limit = paging.cursor() or 0, number("limit", COMMITS, MOST_COMMITS)
@@ -56,6 +58,15 @@ def commits(owner: str, name: str, revision: str) -> Response:
     response = paging.page(items, offset + limit if offset + limit < total else None)
     response.headers["X-Total-Count"] = str(total)
     return response
+
+
+@blueprint.post("/api/models/<owner>/<name>/super-squash/<revision:revision>")
+def squash(owner: str, name: str, revision: str) -> dict[str, Any]:
+    """One commit in place of a history."""
+    title = string(json_body(), "message", default="") or f"Super-squash branch '{revision}'"
+    with context.hub().database.transaction() as session:
+        commit = repositories.squash(session, context.actor(), f"{owner}/{name}", revision, title)
+        return {"commitOid": commit.oid}
 
 
 @blueprint.post("/api/models/<owner>/<name>/branch/<revision:branch>")

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 from flask import Blueprint, Response, jsonify
 
 from hub_web import context
+from hub_web.api import shapes
 from hub_web.api.body import json_body, one_of, string
 from hub_web.api.errors import api_blueprint, refusal
 from modelcenter.errors import AlreadyExists, Invalid, NotAuthenticated, NotSupported
@@ -25,18 +26,70 @@ def create() -> Response:
     body = json_body()
     repo_id = repo_id_of(body)
     try:
-        repository = repositories.create(
-            context.hub(), context.actor(), repo_id, private=private_of(body) or False
-        )
+        repository = repositories.create(context.hub(), context.actor(), repo_id, private=private_of(body))
     except AlreadyExists:
-        # Told only to those who may create here, hence may see what is there.
-        existing = repositories.get(context.session(), context.actor(), repo_id)
-        response = refusal(
-            HTTPStatus.CONFLICT, f"You already created this model repo: {existing.repo_id} exists."
-        )
-        response.data = jsonify(error=response.json["error"], **where(existing.repo_id)).data  # type: ignore[index]
-        return response
+        return taken(repo_id, "You already created this model repo: {} exists.")
     return jsonify(where(repository.repo_id))
+
+
+def taken(repo_id: str, sentence: str) -> Response:
+    """409 with the address of what is there, told only to those who may create there, hence may see it."""
+    existing = repositories.get(context.session(), context.actor(), repo_id)
+    response = refusal(HTTPStatus.CONFLICT, sentence.format(existing.repo_id))
+    response.data = jsonify(error=response.json["error"], **where(existing.repo_id)).data  # type: ignore[index]
+    return response
+
+
+@blueprint.post("/api/repos/move")
+def move() -> dict[str, str]:
+    """Another id for a repository; the old one leads there."""
+    body = json_body()
+    with context.hub().database.transaction() as session:
+        repository = repositories.move(
+            session,
+            context.actor(),
+            repo_id_of({**body, "name": string(body, "fromRepo")}),
+            string(body, "toRepo"),
+        )
+        return where(repository.repo_id)
+
+
+@blueprint.post("/api/models/<owner>/<name>/duplicate")
+def duplicate(owner: str, name: str) -> Response:
+    """A copy of a repository, history included, under another id."""
+    body = json_body()
+    target = string(body, "repository")
+    if "/" not in target:
+        target = f"{context.actor().name}/{target}"
+    try:
+        with context.hub().database.transaction() as session:
+            copy = repositories.duplicate(
+                session, context.actor(), f"{owner}/{name}", target, private=private_of(body)
+            )
+            return jsonify(where(copy.repo_id))
+    except AlreadyExists as error:
+        return taken(error.name, f"{error}")
+
+
+@blueprint.get("/api/settings/repositories")
+@blueprint.get("/api/organizations/<organization>/settings/repositories")
+def storage(organization: str | None = None) -> Response:
+    """The repositories of oneself or of an organisation one belongs to, with the bytes they take."""
+    found = repositories.storage(context.session(), context.actor(), organization)
+    total = sum(used for _, used in found) or 1
+    return jsonify(
+        [
+            {
+                "id": repository.repo_id,
+                "type": "model",
+                "updatedAt": shapes.moment(repository.updated_at),
+                "visibility": "private" if repository.private else "public",
+                "storage": used,
+                "storagePercent": round(100 * used / total, 2),
+            }
+            for repository, used in found
+        ]
+    )
 
 
 @blueprint.delete("/api/repos/delete")
@@ -78,6 +131,7 @@ def auth_check(owner: str, name: str, verb: str = "read") -> dict[str, Any]:
     access.require(
         context.actor(), cast("access.Verb", one_of("the check", verb, ("read", "write"))), repository
     )
+    access.require_files(context.actor(), repository)
     return {}
 
 

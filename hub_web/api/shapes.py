@@ -6,8 +6,17 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from modelcenter.checkpoint.header import FileHeader
 from modelcenter.registry.repositories import Entry
-from modelcenter.registry.tables import Commit, Model, Repository
+from modelcenter.registry.tables import (
+    AccessRequest,
+    Account,
+    Commit,
+    Discussion,
+    DiscussionEvent,
+    Model,
+    Repository,
+)
 
 NO_COMMIT = "0" * 40  # the sha of linked entries: clients take no null
 
@@ -163,7 +172,7 @@ def sibling(entry: Entry, *, blobs: bool) -> dict[str, Any]:
     if blobs:
         found |= {"size": entry.size, "blobId": entry.oid}
         if entry.is_lfs:
-            found["lfs"] = {"sha256": entry.sha256, "size": entry.size, "pointerSize": entry.pointer_size}
+            found["lfs"] = {"sha256": entry.etag, "size": entry.size, "pointerSize": entry.pointer_size}
     return found
 
 
@@ -171,7 +180,7 @@ def entry(found: Entry) -> dict[str, Any]:
     """A file or folder of a tree."""
     shape: dict[str, Any] = {"type": found.kind, "oid": found.oid, "size": found.size, "path": found.path}
     if found.is_lfs:
-        shape["lfs"] = {"oid": found.sha256, "size": found.size, "pointerSize": found.pointer_size}
+        shape["lfs"] = {"oid": found.etag, "size": found.size, "pointerSize": found.pointer_size}
     if found.last_commit is not None:
         last = found.last_commit
         shape["lastCommit"] = {"id": last.oid, "title": last.title, "date": moment(last.created_at)}
@@ -189,4 +198,95 @@ def commit(row: Commit, *, formatted: bool) -> dict[str, Any]:
     }
     if formatted:
         shape["formatted"] = {"title": row.title, "message": row.message}
+    return shape
+
+
+def safetensors_header(header: FileHeader) -> dict[str, Any]:
+    """A header as the file has it."""
+    data = min((tensor.start for tensor in header.tensors.values()), default=0)
+    shape: dict[str, Any] = {"__metadata__": header.metadata} if header.metadata else {}
+    for name, tensor in header.tensors.items():
+        offsets = [tensor.start - data, tensor.stop - data]
+        shape[name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": offsets}
+    return shape
+
+
+def person(account: Account) -> dict[str, Any]:
+    """Somebody. Nobody has a picture here."""
+    return {
+        "type": "user",
+        "user": account.name,
+        "fullname": account.fullname or account.name,
+        "avatarUrl": "",
+    }
+
+
+def organization(account: Account) -> dict[str, Any]:
+    """An organisation by its names."""
+    return {"name": account.name, "fullname": account.fullname or account.name, "avatarUrl": ""}
+
+
+def access_request(request: AccessRequest) -> dict[str, Any]:
+    """Somebody's wish to read a gated model's files."""
+    return {
+        "requestId": f"{request.account_id:024x}",
+        "user": person(request.account),
+        "status": request.status,
+        "timestamp": moment(request.created_at),
+        **({"fields": request.fields} if request.fields else {}),
+        **({"rejectionReason": request.reason} if request.reason else {}),
+    }
+
+
+def author(name: str) -> dict[str, Any]:
+    """Who said or did something, by the name of then."""
+    return {"type": "user", "name": name, "fullname": name, "avatarUrl": ""}
+
+
+def discussion(repository: Repository, row: Discussion) -> dict[str, Any]:
+    """A discussion without what was said in it."""
+    return {
+        "num": row.num,
+        "title": row.title,
+        "status": row.status,
+        "isPullRequest": row.is_pull_request,
+        "author": author(row.author),
+        "createdAt": moment(row.created_at),
+        "repo": {"name": repository.repo_id, "type": "model"},
+    }
+
+
+def discussion_event(event: DiscussionEvent, html: str) -> dict[str, Any]:
+    """Something said or done in a discussion; html: of a comment."""
+    shape = {
+        "id": f"{event.id:024x}",
+        "type": event.kind,
+        "author": author(event.author),
+        "createdAt": moment(event.created_at),
+    }
+    data = event.data
+    match event.kind:
+        case "comment":
+            edits = [
+                {"at": moment(datetime.fromisoformat(edit["at"])), "raw": edit["content"]}
+                for edit in data["edits"]
+            ]
+            edited_at = data.get("edited_at")
+            latest = {
+                "raw": data["content"],
+                "html": html,
+                "updatedAt": moment(datetime.fromisoformat(edited_at) if edited_at else event.created_at),
+                "author": author(event.author),
+            }
+            shape["data"] = {
+                "edited": bool(edits),
+                "hidden": data["hidden"],
+                "latest": latest,
+                "numEdits": len(edits),
+                "history": edits,
+            }
+        case "commit":
+            shape["data"] = {"oid": data["oid"], "subject": data["title"]}
+        case _:
+            shape["data"] = data
     return shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from flask import Response, request
 from werkzeug.http import parse_etags
 
 from hub_web.security import FILE_POLICY
+from modelcenter.errors import BlobDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -75,12 +77,24 @@ def requested_span(header: str | None, size: int) -> Span | None:
 
 
 def content_response(
-    open_content: Callable[[], IO[bytes]], *, size: int, etag: str, name: str, head: dict[str, str]
+    open_content: Callable[[], IO[bytes]],
+    *,
+    size: int,
+    etag: str,
+    name: str,
+    head: dict[str, str],
+    sha256: str | None = None,
+    link: Callable[[str, str], str | None] = lambda content_type, disposition: None,
+    damaged: Callable[[str], None] = lambda sha256: None,
 ) -> Response:
-    """The answer to a GET or HEAD of a content: 200, 206, 304 or 416, with `head` among its headers.
+    """The answer to a GET or HEAD of a content: 200, 206, 302, 304 or 416, with `head` among its headers.
 
     The content is opened only where bytes follow. It leaves through the server's file wrapper, which hands a
-    real file to the kernel (sendfile): nothing of it is held in memory.
+    real file to the kernel (sendfile): nothing of it is held in memory. What is not a file but sent whole is
+    hashed on its way where its `sha256` is given: of another content nobody gets the end, and `damaged` is
+    told.
+
+    Where `link` has an address for the type and disposition that it is given, a GET is sent there instead.
     """
     headers = {
         **head,
@@ -107,7 +121,15 @@ def content_response(
     headers["Content-Length"] = str(stop - start)
     body: Iterable[bytes] = ()
     if request.method != "HEAD":
+        elsewhere = link(headers["Content-Type"], headers["Content-Disposition"])
+        if elsewhere is not None:
+            # Metadata is this answer's: what clients keep of the file must not depend on where it lies.
+            headers |= {"Location": elsewhere, "Content-Length": "0"}
+            headers.pop("Content-Range", None)
+            return Response(status=HTTPStatus.FOUND, headers=headers)
         body = window(open_content(), start, stop)
+        if sha256 is not None and stop - start == size and isinstance(body, Window):
+            body = Verified(body, sha256, damaged)
     return Response(
         body,
         status=HTTPStatus.PARTIAL_CONTENT if span else HTTPStatus.OK,
@@ -163,6 +185,31 @@ class Window:
     def close(self) -> None:
         """Close the file; servers call it after the last byte, or when the client has gone."""
         self.file.close()
+
+
+class Verified:
+    """The blocks of a whole content, the last of them only if all together are what they should be."""
+
+    def __init__(self, blocks: Window, sha256: str, damaged: Callable[[str], None]) -> None:
+        self.blocks, self.sha256, self.damaged = blocks, sha256, damaged
+
+    def __iter__(self) -> Iterator[bytes]:
+        digest, held = hashlib.sha256(), b""
+        for block in self.blocks:
+            digest.update(block)
+            if held:
+                yield held
+            held = block
+        if digest.hexdigest() != self.sha256:
+            self.damaged(self.sha256)
+            # The server hangs up before the announced length: no client takes this for the file.
+            raise BlobDamaged(self.sha256, f"is stored as bytes of SHA-256 {digest.hexdigest()}")
+        if held:
+            yield held
+
+    def close(self) -> None:
+        """Close the content."""
+        self.blocks.close()
 
 
 def is_text(name: str) -> bool:

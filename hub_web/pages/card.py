@@ -40,12 +40,17 @@ def parts(card: Card, links: Links) -> tuple[Part, ...]:
 def part(markdown: str, language: str, links: Links) -> Part:
     """Markdown as safe HTML that continues the page's outline."""
     return Part(
-        html=Markup(TAG.sub(Fitting(), rendered(markdown, links).html)),  # noqa: S704  nh3 has cleaned it
+        html=fitted(markdown, links),
         name=i18n.LANGUAGES[language],
         label=labels.language(language),
         lang=None if language == i18n.language() else i18n.TAGS[language],
         anchor=f"in-{language}",
     )
+
+
+def fitted(markdown: str, links: Links) -> Markup:
+    """Markdown as safe HTML whose headings go below the page's own."""
+    return Markup(TAG.sub(Fitting(), rendered(markdown, links).html))  # noqa: S704  nh3 has cleaned it
 
 
 class Fitting:

@@ -9,7 +9,7 @@ from flask import make_response, redirect, render_template, url_for
 
 from hub_web import context
 from hub_web.i18n import gettext, ngettext
-from hub_web.pages import files, formats, frame
+from hub_web.pages import files, formats, frame, holding
 from hub_web.pages.formats import Moment
 from hub_web.pages.presenters import Head, head
 from modelcenter.registry import history, repositories
@@ -57,6 +57,7 @@ class CommitView:
     tree_href: str
     summary: str
     changes: tuple[Change, ...]
+    notices: tuple[holding.Notice, ...]
 
 
 def show(owner: str, name: str, revision: str) -> Response:
@@ -80,6 +81,7 @@ def show(owner: str, name: str, revision: str) -> Response:
         parents=tuple(Parent(files.revision_label(oid), oid, address(repository, oid)) for oid in parents),
         tree_href=url_for("pages.tree", **place(repository, commit.oid)),
         summary=ngettext("%(number)s file", "%(number)s files", len(shown), number=total),
+        notices=holding.notices(repository, revision, commit),
         changes=tuple(
             change(repository, commit.oid, parents[0] if parents else None, item) for item in shown
         ),

@@ -12,6 +12,7 @@ from flask import redirect, url_for
 from hub_web import context
 from hub_web.i18n import gettext, ngettext
 from hub_web.pages import formats, forms
+from hub_web.pages.frame import Form
 from hub_web.pages.presenters import address
 from modelcenter.registry import access, conversions
 from modelcenter.registry.contents import Entry
@@ -19,15 +20,6 @@ from modelcenter.registry.tables import Conversion, Repository
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """A button and where it leads."""
-
-    action: str
-    token: str
-    label: str
 
 
 @dataclass(frozen=True, slots=True)

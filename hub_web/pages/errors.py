@@ -54,6 +54,8 @@ def answer(error: errors.ModelCenterError) -> Response:
     """The page for an error of ours."""
     if is_for_programs():
         return api_errors.answer(error)
+    if isinstance(error, errors.RepositoryMoved) and (response := api_errors.moved(error)):
+        return response
     status = api_errors.status_of(error)
     if status is None:
         logger.error("The page failed.", exc_info=error)
@@ -90,6 +92,13 @@ def answer(error: errors.ModelCenterError) -> Response:
             ),
             Link(error.repository, model_address(error.repository)),
         )
+    if isinstance(error, errors.DiscussionNotFound):
+        return page(
+            status,
+            gettext("There is no such discussion"),
+            gettext("%(name)s has no discussion or pull request of that number.", name=error.repository),
+            Link(error.repository, model_address(error.repository)),
+        )
     if isinstance(error, errors.EntryNotFound):
         return page(
             status,
@@ -101,6 +110,19 @@ def answer(error: errors.ModelCenterError) -> Response:
                 revision=error.revision,
             ),
             Link(error.repository, model_address(error.repository)),
+        )
+    if isinstance(error, errors.Gated):
+        return page(
+            status,
+            gettext("Access to the files is limited"),
+            gettext("The page of the model says how it stands with yours, and how to ask for it."),
+            Link(error.repository, model_address(error.repository)),
+        )
+    if isinstance(error, errors.Frozen):
+        return page(
+            status,
+            gettext("This branch or tag is frozen"),
+            gettext("%(ref)s is frozen: nobody may move or delete it.", ref=error.ref),
         )
     return known(status)
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from hub_web import context
 from hub_web.i18n import gettext
-from hub_web.pages import formats, frame, source
+from hub_web.pages import formats, frame, holding, source
 from hub_web.pages.formats import Moment
 from hub_web.pages.presenters import Head, head
 from modelcenter.errors import EntryNotFound
@@ -91,6 +91,7 @@ class TreeView:
     refs: tuple[RefGroup, ...]
     commit: CommitLine
     files: tuple[FileRow, ...]
+    notices: tuple[holding.Notice, ...] = ()
     next_href: str | None = None
 
 
@@ -144,6 +145,7 @@ def tree(owner: str, name: str, revision: str, path: str) -> Response:
             formats.moment(commit.created_at),
         ),
         files=tuple(file_row(repository, revision, entry) for entry in folders_first(shown)),
+        notices=holding.notices(repository, revision, commit),
         next_href=frame.with_query(request.path, [("after", shown[-1].path)])
         if len(entries) > SHOWN
         else None,
@@ -170,7 +172,7 @@ def blob(owner: str, name: str, revision: str, path: str) -> Response:
         crumbs=crumbs(repository, revision, path),
         refs=ref_groups(repository, repositories.refs(session, repository), revision, path, "pages.blob"),
         size=formats.size(entry.size),
-        sha256=entry.sha256,
+        sha256=entry.sha256 or entry.awaited,
         download_href=Links(repository.repo_id, revision).file(path),
     )
     context.release()
@@ -186,7 +188,7 @@ def shown_content(view: BlobView, entry: repositories.Entry) -> BlobView:
     """`view` with what can be shown of the file: small text, or a picture."""
     if PurePosixPath(entry.path).suffix.lower() in IMAGES:
         return replace(view, image_href=view.download_href)
-    if entry.size > source.SHOWN:
+    if entry.size > source.SHOWN or entry.awaited:
         return replace(view, reason=gettext("This file is too large to be shown: download it."))
     with context.hub().blobs.open(entry.sha256 or "") as file:
         text = source.text_of(file.read(source.SHOWN))
@@ -213,7 +215,7 @@ def file_row(repository: Repository, revision: str, entry: repositories.Entry) -
         icon="folder" if is_folder else "file",
         size=None if is_folder else formats.size(entry.size),
         lfs=entry.is_lfs,
-        sha256=entry.sha256,
+        sha256=entry.sha256 or entry.awaited,
         download_href=None if is_folder else Links(repository.repo_id, revision).file(entry.path),
         commit_title=last.title if last else None,
         changed=formats.moment(last.created_at) if last else None,

@@ -1,7 +1,7 @@
 """Forms that change something: each carries a token that only a page of this hub could have put there.
 
 Browsers send passwords and cookies along with what other sites let people click; a token they cannot read.
-It is of one account and one act, signed with the hub's secret, and valid for half a day.
+It is of one account, one browser and one act, signed with the hub's secret, and valid for half a day.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from flask import request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from hub_web import context
+from hub_web import context, sessions
 from modelcenter.errors import AccessDenied
 
 FIELD = "form_token"
@@ -18,7 +18,7 @@ VALID_SECONDS = 12 * 3600
 
 def token(act: str) -> str:
     """The token of a form by which the caller may do `act`, such as the path that it is sent to."""
-    return str(_signer().dumps([context.actor().account_id, act]))
+    return str(_signer().dumps(_meant(act)))
 
 
 def check(act: str) -> None:
@@ -27,8 +27,12 @@ def check(act: str) -> None:
         found = _signer().loads(request.form.get(FIELD, ""), max_age=VALID_SECONDS)
     except BadData:
         found = None
-    if found != [context.actor().account_id, act]:
+    if found != _meant(act):
         raise AccessDenied("This form was not made for you by this hub, or has expired. Open its page again.")
+
+
+def _meant(act: str) -> list[object]:
+    return [context.actor().account_id, sessions.browser(), act]
 
 
 def _signer() -> URLSafeTimedSerializer:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from flask import request, url_for
+from flask import g, request, url_for
 
-from hub_web import context, i18n
+from hub_web import context, i18n, sessions
+from hub_web.pages import forms
 from modelcenter import __version__
+from modelcenter.registry.access import ANONYMOUS
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -31,6 +33,24 @@ class Language:
     name: str
     href: str
     current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A button and where it leads."""
+
+    action: str
+    token: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who is signed in, else where one signs in. Neither: on the page where one does."""
+
+    name: str | None = None
+    href: str | None = None
+    sign_out: Form | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +73,23 @@ def install(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.add_template_global(asset)
     app.add_template_global(page_lang)
+    app.add_template_global(account_menu)
     app.after_request(keep_assets)
+
+
+def account_menu() -> Account:
+    """Who is signed in, for the head of the page; on error pages too, whatever they are about."""
+    actor = g.get("actor", ANONYMOUS)
+    if actor.is_anonymous:
+        login = url_for("pages.login")
+        if request.endpoint in ("pages.login", "pages.sign_in"):
+            return Account()
+        here = place() if request.method == "GET" and request.endpoint else "/"
+        return Account(href=with_query(login, [("next", here)]))
+    action = url_for("pages.sign_out")
+    # Who came with a token has nothing to sign out of.
+    form = Form(action, forms.token(action), i18n.gettext("Sign out")) if sessions.browser() else None
+    return Account(name=actor.name, sign_out=form)
 
 
 def make(

@@ -10,7 +10,7 @@ from flask import make_response, redirect, render_template
 from hub_web import context
 from hub_web.i18n import gettext, ngettext
 from hub_web.pages import card as cards
-from hub_web.pages import conversion, files, formats, frame, snippets, verdicts
+from hub_web.pages import conversion, files, formats, frame, gate, holding, snippets, verdicts
 from hub_web.pages import facts as known
 from hub_web.pages.presenters import HUGGING_FACE, Head, Said, address, head, verdict_badge
 from modelcenter.registry import repositories
@@ -43,6 +43,8 @@ class ModelView:
     description: str
     linked: Linked | None
     verdict: verdicts.VerdictView | None
+    gate: gate.GateView | None
+    notices: tuple[holding.Notice, ...]
     conversion: conversion.ConversionView | None
     parameters: formats.Parameters | None
     dtypes: tuple[known.Dtype, ...]
@@ -84,6 +86,7 @@ def hosted_view(repository: Repository, model: Model) -> ModelView:
         card=cards.parts(card_among(entries), Links(repository.repo_id, revision)),
         verdict=verdict_view(verification),
         converted=conversion.view(repository, commit.oid, entries),
+        notices=holding.notices(repository, revision, commit),
         status=verification.status if verification else "pending",
         rows=tuple(
             files.file_row(repository, revision, entry) for entry in files.largest_first(shown)[:SHOWN_FILES]
@@ -122,6 +125,7 @@ def view_of(
     linked: Linked | None = None,
     verdict: verdicts.VerdictView | None = None,
     converted: conversion.ConversionView | None = None,
+    notices: tuple[holding.Notice, ...] = (),
     status: str | None = None,
     rows: tuple[files.FileRow, ...] = (),
     summary: str = "",
@@ -137,6 +141,8 @@ def view_of(
         description=description(repository, top.titles),
         linked=linked,
         verdict=verdict,
+        gate=gate.view(repository) if linked is None else None,
+        notices=notices,
         conversion=converted,
         parameters=formats.parameters(model.parameters) if model.parameters else None,
         dtypes=known.dtypes(model.parameters_by_dtype or {}),

@@ -91,6 +91,7 @@ class Head:
     owner_href: str
     card_href: str
     files_href: str | None
+    discussions_href: str
     titles: tuple[Said, ...]
     tags: tuple[Tag, ...]
     linked: bool
@@ -130,6 +131,7 @@ def head(repository: Repository, model: Model | None, revision: str) -> Head:
         files_href=None
         if repository.is_linked
         else url_for("pages.tree", owner=owner, name=name, revision=revision),
+        discussions_href=url_for("pages.discussions", owner=owner, name=name),
         titles=titles(model, repository.name),
         tags=tags(model) if model else (),
         linked=repository.is_linked,

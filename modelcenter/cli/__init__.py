@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import importlib
 import io
+import keyword
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import click
@@ -33,7 +35,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.names:
             return None
-        module = importlib.import_module(f"{self.package}.{cmd_name.replace('-', '_')}")
+        file = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
+        module = importlib.import_module(f"{self.package}.{file}")
         command = module.command
         assert isinstance(command, click.Command)
         return command
@@ -53,7 +56,11 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     package="modelcenter.cli",
-    names=("serve", "upload", "download", "search", "info", "login", "whoami", "verify", "convert", "admin"),
+    names=(
+        *("serve", "upload", "download", "search", "info", "login", "whoami", "verify", "convert"),
+        *("withdraw", "freeze"),
+        *("mirror", "export", "import", "conformance", "admin"),
+    ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="modelcenter")
@@ -63,9 +70,10 @@ def cli() -> None:
 
 def main() -> None:
     """The console script."""
-    # huggingface_hub reads it when it is imported. The hub takes uploads over LFS: this process, and it
-    # alone, does without Xet.
-    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+    # What other tools read is meant for us, too; httpx2 knows SSL_CERT_FILE and SSL_CERT_DIR alone.
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE")
+    if bundle and not (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
+        os.environ["SSL_CERT_DIR" if Path(bundle).is_dir() else "SSL_CERT_FILE"] = bundle
     warnings.showwarning = remark_on
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a name in Chinese shows question marks, not a traceback.

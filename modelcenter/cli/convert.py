@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from modelcenter.cli.options import json_option
+from modelcenter.cli.options import architecture_option, json_option
 from modelcenter.cli.output import err, facts, say_json, show, size, table
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ Converter = Callable[[Request, "Progress"], Outcome]
 
 def to_safetensors(request: Request, progress: Progress) -> Outcome:
     """Pickles, `.bin` or `.pt`, under the same names of tensors, with the files beside them."""
-    from modelcenter.conversion.companions import companions
+    from modelcenter.conversion.companions import WEIGHTS, companions, pickled_modules
     from modelcenter.conversion.process import to_safetensors
     from modelcenter.conversion.report import Limits
 
@@ -59,11 +60,18 @@ def to_safetensors(request: Request, progress: Progress) -> Outcome:
     source, destination = request.source.absolute(), request.destination.absolute()
     folder = source.parent if source.is_file() else source
     is_in_place = destination.is_dir() and destination.samefile(folder)
-    copied = () if is_in_place else companions(source)
+    modules = pickled_modules(source)
+    rewritten = tuple(f"{module}/" for module in modules)
+    copied = tuple(
+        name
+        for name in (() if is_in_place else companions(source))
+        if not (name.startswith(rewritten) and name.endswith(WEIGHTS))
+    )
     report = to_safetensors(
         source,
         destination,
         companions=copied,
+        modules=modules,
         max_shard_bytes=request.max_shard_bytes,
         limits=Limits(seconds=request.seconds, cpu_seconds=int(request.seconds) + 1),
         progress=progress,
@@ -75,15 +83,31 @@ def to_form(form: str, request: Request, progress: Progress) -> Outcome:
     """Another form's names, shapes and configuration: transformers', OpenBMB's, our own."""
     from modelcenter.exporting import export
 
-    report = export(
-        request.source,
-        request.destination,
-        form,
-        architecture=request.architecture,
-        max_shard_bytes=request.max_shard_bytes,
-        progress=progress,
-    )
+    with as_safetensors(request, progress) as source:
+        report = export(
+            source,
+            request.destination,
+            form,
+            architecture=request.architecture,
+            max_shard_bytes=request.max_shard_bytes,
+            progress=progress,
+        )
     return Exported(request.destination, report.to_json())
+
+
+@contextmanager
+def as_safetensors(request: Request, progress: Progress) -> Iterator[Path]:
+    """A folder of the checkpoint without pickles: its own, or one beside the destination that goes again."""
+    from modelcenter.checkpoint.source import LocalFiles, beginning
+
+    if beginning(LocalFiles(request.source))[1] != "pickle":
+        yield request.source
+        return
+    parent = request.destination.absolute().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{request.destination.name}-", dir=parent) as folder:
+        to_safetensors(replace(request, destination=Path(folder)), progress)
+        yield Path(folder)
 
 
 TARGETS: Mapping[str, Converter] = {
@@ -179,13 +203,9 @@ class Exported:
     type=click.FloatRange(min=0, min_open=True),
     default=3600.0,
     show_default=True,
-    help="The longest that a conversion to safetensors may take.",
+    help="The longest that reading pickles may take.",
 )
-@click.option(
-    "--architecture",
-    metavar="NAME",
-    help="Of SRC in OpenBMB's form where its tensors leave two: bert, roberta.",
-)
+@architecture_option
 @json_option
 def command(
     source: Path,
@@ -201,10 +221,9 @@ def command(
     safetensors: the same tensors out of pickles. huggingface: as transformers reads them. modelcenter: as
     OpenBMB's original ModelCenter does. native: ModelCenter's own form, mapped as it runs.
 
-    To safetensors, pickles are read in a process of their own, which can execute nothing and has no network.
-    To the other forms SRC is read in this process, by the reader that load uses: it takes pickles as data and
-    refuses what is none. Both sides are then compared tensor by tensor, bit for bit: DST gets all of it or,
-    after any error, nothing.
+    Pickles are read in a process of their own, which can execute nothing and has no network; to the other
+    forms they go by way of safetensors, which lie beside DST meanwhile. Both sides are then compared tensor
+    by tensor, bit for bit: DST gets all of it or, after any error, nothing.
     config.json, the tokeniser's and other small files are copied along, and the folders of
     sentence-transformers' modules. DST may be SRC.
     """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,8 +31,35 @@ def repository_argument(function: Function) -> Function:
     return click.argument("name", metavar="OWNER/NAME", type=RepositoryName())(function)
 
 
+def ca_option(function: Function) -> Function:
+    """Whose certificates are trusted, by this process and those it starts."""
+    return click.option(
+        "--ca",
+        metavar="FILE",
+        type=click.Path(dir_okay=False),
+        expose_value=False,
+        callback=_trust,
+        help="The certificates of the authorities to trust, in PEM. Default: SSL_CERT_FILE, "
+        "REQUESTS_CA_BUNDLE, the usual ones.",
+    )(function)
+
+
+def _trust(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
+    """Has all connections of this process trust the authorities in `path`, and no others."""
+    if path is None:
+        return
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # an SSLError is one, too
+        raise click.BadParameter(
+            f"{path} holds no certificates in PEM ({error.strerror or error})."
+        ) from error
+    os.environ["SSL_CERT_FILE"] = str(Path(path).resolve())
+
+
 def endpoint_option(function: Function) -> Function:
-    """Which hub."""
+    """Which hub, and who vouches for it."""
+    function = ca_option(function)
     return click.option(
         "--endpoint",
         metavar="URL",
@@ -43,6 +72,15 @@ def revision_option(function: Function) -> Function:
     return click.option("--revision", metavar="REV", help="A branch, tag or commit id. Default: main.")(
         function
     )
+
+
+def architecture_option(function: Function) -> Function:
+    """Which architecture, of what leaves it open."""
+    return click.option(
+        "--architecture",
+        metavar="NAME",
+        help="Of a checkpoint in OpenBMB's form whose tensors leave two: bert, roberta.",
+    )(function)
 
 
 def json_option(function: Function) -> Function:

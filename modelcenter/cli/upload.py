@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +10,11 @@ import click
 
 from modelcenter.cli import verdicts
 from modelcenter.cli.options import endpoint_option, include_options, json_option, repository_argument
-from modelcenter.cli.output import err, remark, say, say_json, show, size
+from modelcenter.cli.output import remark, say, say_json, show, size
 from modelcenter.errors import UploadRefused
 
 if TYPE_CHECKING:
-    from modelcenter.client.upload import Progress, Stage, Uploaded
+    from modelcenter.client.upload import Uploaded
 
 # What would fail in the hands of those who fetch it. A folder without a checkpoint may well be a tokeniser's,
 # and an architecture that we do not know may be known to others.
@@ -58,8 +54,8 @@ def command(
     """Upload the folder (or file) PATH to OWNER/NAME, which is created when missing.
 
     A checkpoint is checked from its headers first: an incomplete or damaged one is refused without --force.
-    Files the hub has are not sent; after an interruption the same command goes on where it stopped. Prints
-    the commit and its address.
+    Files that are there already are left out; after an interruption the same command goes on where it
+    stopped. Prints the commit and its address.
     """
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -75,18 +71,17 @@ def command(
         show(verdicts.drawn(verdict), on_stderr=True)
         if verdict.status in REFUSED and not force:
             raise UploadRefused(path, verdict.problem)
-    disable_progress_bars()  # ours take their place
-    with shown(sum(source.stat().st_size for source in files.values())) as progress:
-        uploaded = hub.upload(
-            path,
-            name,
-            revision=revision,
-            message=message,
-            private=private,
-            include=include,
-            exclude=exclude,
-            progress=progress,
-        )
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    uploaded = hub.upload(
+        path,
+        name,
+        revision=revision,
+        message=message,
+        private=private,
+        include=include,
+        exclude=exclude,
+    )
     remark(account(uploaded))
     if as_json:
         say_json(
@@ -110,53 +105,3 @@ def account(uploaded: Uploaded) -> str:
     kept = len(uploaded.files) - len(uploaded.sent)
     there = f"; the hub had the other {kept} already" if kept else ""
     return f"Sent {len(uploaded.sent)} of {len(uploaded.files)} files, {size(uploaded.sent_bytes)}{there}."
-
-
-@contextmanager
-def shown(total: int) -> Iterator[Progress]:
-    """Two bars on stderr, bytes hashed and bytes sent; nothing where nobody looks.
-
-    Ctrl-C stops the threads that send, too: they end with the next bytes that they read.
-    """
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    with Progress(
-        TextColumn("{task.description:<8}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=err(),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    ) as bars:
-        tasks = {
-            "hashing": bars.add_task("hashing", total=total),
-            "sending": bars.add_task("sending", total=total, start=False),
-        }
-
-        stopping = threading.Event()
-
-        def progress(stage: Stage, path: str, count: int) -> None:
-            if stopping.is_set():
-                raise click.Abort
-            if stage == "sending":
-                bars.start_task(tasks[stage])
-            bars.advance(tasks[stage], count)
-
-        def stop(*_: object) -> None:
-            stopping.set()
-            raise KeyboardInterrupt
-
-        before = signal.signal(signal.SIGINT, stop)
-        try:
-            yield progress
-        finally:
-            signal.signal(signal.SIGINT, before)

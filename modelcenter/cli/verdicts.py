@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from modelcenter.cli.output import amount, facts, size
-from modelcenter.verification import Verdict, memory
+from modelcenter.verification import Verdict
 
 ANSWERS = {
     "complete": ("✓ Loads with ModelCenter: every tensor is accounted for.", "bold green"),
@@ -47,7 +47,9 @@ def report(verdict: Verdict) -> RenderableType:
             verdict,
             map(str, verdict.misshapen),
         ),
-        *named("redundant", verdict, (f"{copy} repeats {of}" for copy, of in verdict.redundant.items())),
+        *named("unknown modules, so no vectors of texts", verdict, verdict.unknown_modules),
+        *named("corrected", verdict, verdict.corrections),
+        *named("ignored", verdict, (f"{name}: {reason}" for name, reason in verdict.ignored.items())),
     ]
     return Group(*parts)
 
@@ -78,7 +80,7 @@ def rows(verdict: Verdict) -> list[tuple[str, object]]:
             ("tensors", f"{verdict.tensors} in {files}"),
             ("parameters", f"{verdict.model_parameters:,} (in the files: {dtypes})"),
             ("size", size(verdict.bytes)),
-            ("memory", ", ".join(f"{n} {size(b)}" for n, b in memory(verdict.model_parameters).items())),
+            ("memory", ", ".join(f"{n} {size(b)}" for n, b in verdict.memory.items())),
         ]
     if verdict.facts:
         known = verdict.facts

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from modelcenter.cli import verdicts
-from modelcenter.cli.options import endpoint_option, json_option, revision_option
+from modelcenter.cli.options import architecture_option, endpoint_option, json_option, revision_option
 from modelcenter.cli.output import say_json, show
 
 
@@ -16,8 +16,11 @@ from modelcenter.cli.output import say_json, show
 @click.argument("name", metavar="PATH_OR_NAME")
 @revision_option
 @endpoint_option
+@architecture_option
 @json_option
-def command(name: str, revision: str | None, endpoint: str | None, as_json: bool) -> None:
+def command(
+    name: str, revision: str | None, endpoint: str | None, architecture: str | None, as_json: bool
+) -> None:
     """Check a checkpoint, in a folder or on the hub, from config.json and the tensor headers alone.
 
     Says whether every tensor is there, in its shape, and none too many. No weights are read or fetched. Exit
@@ -36,9 +39,9 @@ def command(name: str, revision: str | None, endpoint: str | None, as_json: bool
             raise click.UsageError(f"{name} is no folder.")
         if revision is not None:
             raise click.UsageError(f"{name} is a folder: only models on a hub have revisions.")
-        verdict = verify(LocalFiles(path))
+        verdict = verify(LocalFiles(path), architecture=architecture)
     else:
-        verdict = verify(remote_files(name, revision, endpoint))
+        verdict = verify(remote_files(name, revision, endpoint), architecture=architecture, values=False)
     if as_json:
         say_json(verdict.to_json())
     else:

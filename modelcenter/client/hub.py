@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from modelcenter.client import logins
 from modelcenter.client.remote import RemoteFiles
-from modelcenter.client.telling import get, told
-from modelcenter.client.upload import Progress, Uploaded, chosen, upload
+from modelcenter.client.telling import ask, get, told
+from modelcenter.client.upload import Uploaded, chosen, upload
 from modelcenter.errors import NotAuthenticated
 
 if TYPE_CHECKING:
@@ -81,6 +81,27 @@ class Hub:
         assert isinstance(answer, dict)
         return answer
 
+    def withdraw(self, name: str, revision: str, reason: str) -> str:
+        """Takes back the commit that the revision is at; its id. Branches and tags pass over it."""
+        return str(self._act("POST", "withdraw", name, revision, {"reason": reason})["commit"])
+
+    def restore(self, name: str, revision: str) -> None:
+        """Lets a withdrawn commit stand again."""
+        self._act("DELETE", "withdraw", name, revision)
+
+    def freeze(self, name: str, ref: str, *, frozen: bool = True) -> dict[str, Any]:
+        """Lets nobody move or delete a branch or tag, or again; its `ref`, `commit`, and if `frozen`."""
+        return self._act("POST" if frozen else "DELETE", "freeze", name, ref)
+
+    def _act(
+        self, method: str, act: str, name: str, revision: str, body: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        place = f"{self.endpoint}/api/modelcenter/{quote(name)}/{act}/{quote(revision, safe='')}"
+        with told(self.endpoint, name, revision):
+            answer = ask(method, place, self.token, body=body).json()
+        assert isinstance(answer, dict)
+        return answer
+
     def get(
         self, path: str, query: Mapping[str, str | list[str]], name: str = "", revision: str | None = None
     ) -> object:
@@ -103,13 +124,10 @@ class Hub:
         private: bool = False,
         include: Collection[str] = (),
         exclude: Collection[str] = (),
-        progress: Progress = lambda stage, path, count: None,
     ) -> Uploaded:
         """Commit a folder's files, or one file; repository and branch are created when missing."""
         files = chosen(Path(path), include, exclude)
-        return upload(
-            self.api, files, name, revision=revision, message=message, private=private, progress=progress
-        )
+        return upload(self.api, files, name, revision=revision, message=message, private=private)
 
     def download(
         self,

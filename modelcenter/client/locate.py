@@ -2,8 +2,9 @@
 
 What is fetched, in two steps, because the second is known from the first:
 
-    config.json, generation_config.json, tokenizer files, 1_Pooling/config.json, *.index.json, …    small
-    the weights in one format: safetensors where there are any, else pickles                         large
+    config.json, generation_config.json, tokenizer files, modules.json, *.index.json, …   small
+    the weights in one format: safetensors where there are any, else pickles               large
+    of each folder that modules.json names: config.json, and its weights in one format
 
 Never the same weights in three formats, no images, no ONNX, no training state.
 """
@@ -21,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from modelcenter.checkpoint.files import LocalFiles
 from modelcenter.checkpoint.index import read_index
-from modelcenter.checkpoint.source import CANDIDATES
+from modelcenter.checkpoint.sentence import module_folders
+from modelcenter.checkpoint.source import CANDIDATES, CONFIGS
 from modelcenter.client import logins
 from modelcenter.client.telling import told
 from modelcenter.errors import CheckpointNotFound, Invalid, NotCached
@@ -34,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 # What says how the model is built and how its text is cut; none of it is large.
 SMALL = (
-    "config.json",
+    *CONFIGS,
     "generation_config.json",
     "tokenizer*.json",
     "special_tokens_map.json",
@@ -55,7 +57,6 @@ SMALL = (
     "modules.json",
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
-    "[0-9]*_*/config.json",  # the pooling and dense layers of sentence-transformers
     "*.index.json",
 )
 
@@ -67,7 +68,7 @@ def is_local(name: str | os.PathLike[str]) -> bool:
     return (
         name in (".", "..", "~")
         or name.startswith(("./", "../", "/", "~/"))
-        or (Path(name) / "config.json").is_file()
+        or any((Path(name) / config).is_file() for config in CONFIGS)
     )
 
 
@@ -135,7 +136,7 @@ class Snapshot:
         if not small:
             raise CheckpointNotFound(self.name, ["config.json"])
         folder = self.cached(small) or self.take([glob.escape(name) for name in small], quietly=True)
-        needed = [*small, *weights(folder, names)]
+        needed = [*small, *weights(folder, names), *modules(folder, names)]
         return self.cached(needed) or self.take([glob.escape(name) for name in needed])
 
     def names(self, folder: Path | None = None) -> Collection[str]:
@@ -204,15 +205,20 @@ def weights(folder: Path, names: Collection[str]) -> list[str]:
     for first, _ in CANDIDATES:
         if first in names:
             if not first.endswith(".index.json"):
-                return [first, *dense(names)]
+                return [first]
             weight_map, _ = read_index(LocalFiles(folder), first)
-            return [*sorted({shard for shard in weight_map.values() if shard in names}), *dense(names)]
+            return sorted({shard for shard in weight_map.values() if shard in names})
     return []
 
 
-def dense(names: Collection[str]) -> list[str]:
-    """The weight files of sentence-transformers' dense layers, one for each of their folders."""
-    folders = sorted({name.partition("/")[0] for name in names if fnmatch(name, "[0-9]*_*/config.json")})
-    one_file = ("model.safetensors", "pytorch_model.bin")
-    found = ([f"{folder}/{file}" for file in one_file if f"{folder}/{file}" in names] for folder in folders)
-    return [files[0] for files in found if files]
+def modules(folder: Path, names: Collection[str]) -> list[str]:
+    """The files to take of sentence-transformers' modules, whose list is in `folder` already.
+
+    Of each that has a folder of its own these are its config.json, and its weights in one format.
+    """
+    one_file = [first for first, _ in CANDIDATES if not first.endswith(".index.json")]
+    needed = []
+    for module in module_folders(LocalFiles(folder)):
+        files = [f"{module}/{name}" for name in one_file if f"{module}/{name}" in names]
+        needed += [name for name in (f"{module}/config.json", *files[:1]) if name in names]
+    return needed

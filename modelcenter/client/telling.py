@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from modelcenter import __version__
 from modelcenter.errors import (
     AccessDenied,
+    HubError,
     HubRefused,
     HubUnreachable,
     Invalid,
@@ -20,12 +21,15 @@ from modelcenter.errors import (
     NotHosted,
     RepositoryNotFound,
     RevisionNotFound,
+    unreachable,
 )
 
 if TYPE_CHECKING:
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
 
+# What hf_xet, which sends large files, says before the hub's own words, and around a status.
+XET_SAID, XET_STATUS = "Internal error: ", re.compile(r"HTTP status \w+ error \((\d{3}) [^)]*\)")
 # The sentence of errors.NotHosted, as it comes over the wire.
 NOT_HOSTED = re.compile(r"catalogue entry without files here; they are at https://huggingface\.co/(\S+?)\.?$")
 
@@ -38,12 +42,27 @@ def get(
     headers: Mapping[str, str] | None = None,
 ) -> httpx2.Response:
     """The answer to a GET, over huggingface_hub's connections. Raises its errors: call it inside `told`."""
+    return ask("GET", address, token, query=query, headers=headers)
+
+
+def ask(
+    method: str,
+    address: str,
+    token: str | None,
+    *,
+    query: Mapping[str, str | list[str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+    body: Mapping[str, str] | None = None,
+) -> httpx2.Response:
+    """The answer to a request with a body of JSON, as `get`."""
     from huggingface_hub import get_session, hf_raise_for_status
 
     sent = {"User-Agent": f"modelcenter/{__version__}", **(headers or {})}
     if token:
         sent["Authorization"] = f"Bearer {token}"
-    response = get_session().get(address, params=query, headers=sent, follow_redirects=True)
+    response = get_session().request(
+        method, address, params=query, headers=sent, json=body, follow_redirects=True
+    )
     hf_raise_for_status(response)
     return response
 
@@ -72,7 +91,7 @@ def translated(
     if isinstance(error, theirs.RevisionNotFoundError):
         return RevisionNotFound(repository, revision)
     if isinstance(error, theirs.GatedRepoError):
-        return AccessDenied(f"{repository} is gated on {endpoint}: ask its owner for access.")
+        return AccessDenied(f"{endpoint} refused: {sentence(error).rstrip('.')}.")
     if isinstance(error, theirs.RepositoryNotFoundError):
         return RepositoryNotFound(repository, f"on {endpoint}")
     if isinstance(error, theirs.RemoteEntryNotFoundError):
@@ -83,7 +102,16 @@ def translated(
     if isinstance(error, theirs.HFValidationError):
         return Invalid(str(error))
     if isinstance(error, (httpx2.TransportError, theirs.OfflineModeIsEnabled)):
-        return HubUnreachable(endpoint, str(error) or type(error).__name__)
+        return unreachable(endpoint, error)
+    if isinstance(error, ConnectionError):
+        status = XET_STATUS.search(str(error))
+        return (
+            HubRefused(endpoint, int(status[1]), str(error))
+            if status
+            else HubUnreachable(endpoint, str(error))
+        )
+    if isinstance(error, RuntimeError) and str(error).startswith(XET_SAID):
+        return HubError(f"{endpoint} refused: {str(error).removeprefix(XET_SAID)}")
     if error.__cause__ is not None and isinstance(
         error, (RuntimeError, theirs.LocalEntryNotFoundError, theirs.RevisionResolutionError)
     ):

@@ -1,19 +1,18 @@
-"""A folder to a repository: its files are hashed, what the hub lacks is sent, one commit names them all.
+"""A folder to a repository: what the hub lacks is sent as huggingface_hub does it, one commit names it all.
 
-An interrupted upload is resumed by starting it again: files that arrived whole are known to the hub by their
-hash and are not sent a second time.
+An interrupted upload is resumed by starting it again: what arrived is remembered, here and on the hub, and is
+not sent a second time.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING
 
 from modelcenter.checkpoint.files import LocalFiles
 from modelcenter.client.telling import told
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 
 # What tools leave in a folder beside the model.
 LEFT_OUT = (".git/*", ".cache/*", "*__pycache__/*", "*.DS_Store", "*.lock", ".ipynb_checkpoints/*")
-Stage = Literal["hashing", "sending"]
-# (stage, path in the repository, bytes more than last told)
-Progress = Callable[[Stage, str, int], None]
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,8 @@ class Uploaded:
     """What an upload came to.
 
     commit, url: the branch's head afterwards, and its address.
-    sent: the paths whose bytes travelled; `files` without them were on the hub already.
+    sent: the paths that the commit changed; `files` without them were in the branch already.
+    sent_bytes: their sizes; of a large file only what this machine has not sent before travelled.
     """
 
     repository: str
@@ -83,7 +80,6 @@ def upload(
     revision: str = "main",
     message: str | None = None,
     private: bool = False,
-    progress: Progress = lambda stage, path, count: None,
 ) -> Uploaded:
     """Commit `files` to the repository `name`, created when it is missing, as is the branch `revision`."""
     from huggingface_hub import CommitOperationAdd
@@ -98,14 +94,9 @@ def upload(
         if revision != "main":
             api.create_branch(name, branch=revision, exist_ok=True)
         there = entries(api, name, revision, files)
-        streams = {path: Stream(source, path, progress) for path, source in files.items()}
         try:
-            operations = [
-                CommitOperationAdd(path, cast("BinaryIO", stream)) for path, stream in streams.items()
-            ]
+            operations = [CommitOperationAdd(path, source) for path, source in files.items()]
             changed = [operation for operation in operations if not is_there(operation, there)]
-            for stream in streams.values():
-                stream.enter("sending")
             if changed:
                 commit = api.create_commit(
                     name, changed, commit_message=message or title(files), revision=revision, num_threads=4
@@ -116,14 +107,13 @@ def upload(
             ValueError
         ) as error:  # a card whose metadata the hub refuses, a path that no repository may have
             raise Invalid(str(error).strip()) from error
-    sent = [path for path, stream in streams.items() if stream.furthest]
     return Uploaded(
         repository=name,
         commit=commit,
         url=f"{api.endpoint}/{name}/commit/{commit}",
         files=tuple(files),
-        sent=tuple(sent),
-        sent_bytes=sum(streams[path].furthest for path in sent),
+        sent=tuple(operation.path_in_repo for operation in changed),
+        sent_bytes=sum(operation.upload_info.size for operation in changed),
     )
 
 
@@ -156,49 +146,3 @@ def is_there(operation: CommitOperationAdd, there: Mapping[str, RepoFile]) -> bo
 def title(files: Collection[str]) -> str:
     """The commit's title when none is given."""
     return f"Upload {next(iter(files))}" if len(files) == 1 else f"Upload {len(files)} files"
-
-
-class Stream(io.BufferedIOBase):
-    """A file that tells how far it has been read, and is open only while it is.
-
-    huggingface_hub sends open files over the LFS protocol, which needs nothing of the hub but HTTP; for
-    paths it asks for Xet storage.
-    """
-
-    def __init__(self, source: Path, path: str, progress: Progress) -> None:
-        self.source, self.path, self.progress = source, path, progress
-        self.length = source.stat().st_size
-        self.enter("hashing")
-
-    def enter(self, stage: Stage) -> None:
-        """Begin a stage: what is read from here on counts for it, once; a retry that reads again does not."""
-        self.stage, self.furthest, self.position = stage, 0, 0
-        self.file: BinaryIO | None = None
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.length}[whence]
-        self.position = max(0, base + offset)
-        return self.position
-
-    def read(self, size: int | None = -1) -> bytes:
-        if self.file is None:
-            self.file = self.source.open("rb")
-        self.file.seek(self.position)
-        content = self.file.read(-1 if size is None else size)
-        self.position += len(content)
-        if self.position >= self.length or not content:
-            self.file.close()
-            self.file = None
-        if self.position > self.furthest:
-            self.progress(self.stage, self.path, self.position - self.furthest)
-            self.furthest = self.position
-        return content

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from sqlalchemy import ColumnElement, or_, true
+from sqlalchemy import ColumnElement, and_, func, or_, true
 
 from modelcenter.errors import AccessDenied, Gated, NotAuthenticated, RepositoryNotFound
-from modelcenter.registry.tables import Repository, Role, Scope
+from modelcenter.registry.tables import AccessStatus, Repository, Role, Scope
 
-Verb = Literal["read", "write", "admin"]  # admin: settings, deletion
+# propose: discussions, likes, pull requests; admin: settings, deletion
+Verb = Literal["read", "propose", "write", "admin"]
 
 _NONE: Mapping[str, Role] = MappingProxyType({})
 _NO_IDS: Mapping[int, Role] = MappingProxyType({})
+_NO_REQUESTS: Mapping[int, AccessStatus] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,10 @@ class Actor:
 
     organizations: role by the organisation's name; roles: by account id, one's own account included.
     scope: what the token allows at most: `read`; `write`, content and settings of repositories; `admin`, all.
+    is_admin: administers the hub, by a token that is not limited.
+    resources: the accounts and repositories that the token is good for, in lower case; None: all.
+    requests: what became of their wishes to read gated repositories, by the repository's id.
+    fingerprint: tells the token from all others, past and to come, and does not give it away.
     """
 
     account_id: int | None
@@ -32,29 +39,53 @@ class Actor:
     scope: Scope = "read"
     organizations: Mapping[str, Role] = field(default_factory=lambda: _NONE)
     roles: Mapping[int, Role] = field(default_factory=lambda: _NO_IDS)
+    resources: frozenset[str] | None = None
+    requests: Mapping[int, AccessStatus] = field(default_factory=lambda: _NO_REQUESTS)
     fullname: str | None = None
     token_id: int | None = None
+    fingerprint: str | None = None
     token_name: str | None = None
 
     @property
     def is_anonymous(self) -> bool:
         """Whether nobody is known to act."""
-        return self.account_id is None
+        return self.account_id is None and not self.is_admin
 
     @property
     def may_write(self) -> bool:
         """Whether the scope goes beyond reading."""
         return not self.is_anonymous and self.scope != "read"
 
-    def role_in(self, namespace: str) -> Role | None:
-        """The role in the account called `namespace`: admin in one's own, None where one does not belong."""
+    @property
+    def reach(self) -> str:
+        """The same for all tokens that are limited to the same accounts and repositories; empty: to none."""
+        if self.resources is None:
+            return ""
+        return hashlib.sha256("\n".join(sorted(self.resources)).encode()).hexdigest()
+
+    def is_good_for(self, namespace: str, name: str | None = None) -> bool:
+        """Whether the token reaches all of the account called `namespace`, or its repository `name`."""
+        if self.resources is None:
+            return True
         key = namespace.lower()
-        if not self.is_anonymous and key == self.name.lower():
+        return key in self.resources or (name is not None and f"{key}/{name.lower()}" in self.resources)
+
+    def role_in(self, namespace: str, name: str | None = None) -> Role | None:
+        """The role in the account called `namespace`, or as to its repository `name`.
+
+        Admin in one's own and for the hub's administrators everywhere; None where one does not belong or the
+        token is not good for it.
+        """
+        if self.is_anonymous or not self.is_good_for(namespace, name):
+            return None
+        key = namespace.lower()
+        if self.is_admin or key == self.name.lower():
             return "admin"
-        return next((role for name, role in self.organizations.items() if name.lower() == key), None)
+        return next((role for each, role in self.organizations.items() if each.lower() == key), None)
 
 
 ANONYMOUS = Actor(None, "")
+THE_HUB = Actor(None, "", is_admin=True, scope="admin")  # for what it does unasked; nobody signs in as it
 
 
 def may(actor: Actor, verb: Verb, repository: Repository) -> bool:
@@ -65,15 +96,21 @@ def may(actor: Actor, verb: Verb, repository: Repository) -> bool:
     | contributor | yes           | what they created              | yes     |
     | write       | yes           | yes                            | yes     |
     | admin       | yes           | yes, and members               | yes     |
+
+    Whoever may read proposes, unless their token only reads. What a token is not good for is as anybody's who
+    does not belong there: read where it is public, and no more.
     """
-    role = actor.role_in(repository.namespace)
+    role = actor.role_in(repository.namespace, repository.name)
+    is_reader = not repository.private or role is not None
     if verb == "read":
-        return not repository.private or role is not None or actor.is_admin
+        return is_reader
     if not actor.may_write:
         return False
+    if verb == "propose":
+        return is_reader and actor.is_good_for(repository.namespace, repository.name)
     if role == "contributor":
-        return actor.is_admin or repository.created_by_id == actor.account_id
-    return actor.is_admin or role in ("write", "admin")
+        return repository.created_by_id == actor.account_id
+    return role in ("write", "admin")
 
 
 def require(actor: Actor, verb: Verb, repository: Repository) -> None:
@@ -82,43 +119,85 @@ def require(actor: Actor, verb: Verb, repository: Repository) -> None:
         return
     if not may(actor, "read", repository):
         raise RepositoryNotFound(repository.repo_id)
-    _refuse(actor, f"change {repository.repo_id}", repository.namespace)
+    act = "take part in" if verb == "propose" else "change"
+    _refuse(actor, f"{act} {repository.repo_id}", repository.namespace, repository.name)
 
 
 def require_files(actor: Actor, repository: Repository) -> None:
-    """Raises Gated unless `actor`, who may see the repository, may also read its files."""
-    if repository.gated and not actor.is_admin and actor.role_in(repository.namespace) is None:
-        raise Gated(repository.repo_id)
+    """Raises Gated unless `actor`, who may see the repository, may also read its files.
+
+    They may who belong to its owner, and whose request was accepted.
+    """
+    if not repository.gated or actor.role_in(repository.namespace, repository.name) is not None:
+        return
+    if actor.is_anonymous:
+        raise Gated(repository.repo_id, "login")
+    if not actor.is_good_for(repository.namespace, repository.name):
+        raise Gated(repository.repo_id, "resource")
+    status = actor.requests.get(repository.id)
+    if status != "accepted":
+        raise Gated(repository.repo_id, status or "request")
 
 
 def require_create(actor: Actor, namespace: str) -> None:
     """Raises NotAuthenticated or AccessDenied unless `actor` may create repositories in `namespace`."""
-    if not actor.may_write or not (
-        actor.is_admin or actor.role_in(namespace) in ("contributor", "write", "admin")
-    ):
+    if not actor.may_write or actor.role_in(namespace) not in ("contributor", "write", "admin"):
         _refuse(actor, f"create repositories in {namespace}", namespace)
 
 
 def require_self(actor: Actor) -> None:
-    """Raises unless `actor` may change accounts: organisations, members, tokens."""
+    """Raises unless `actor` may act for their account as a whole: make organisations, tokens."""
     if actor.is_anonymous:
         raise NotAuthenticated("Log in to change accounts.")
-    if actor.scope == "read":
-        raise AccessDenied(f"This token of {actor.name} may only read; changing accounts needs more.")
+    if actor.scope != "admin":
+        raise AccessDenied(
+            f"This token of {actor.name} has the scope {actor.scope}; to change accounts needs scope admin."
+        )
+    if actor.resources is not None:
+        raise AccessDenied(
+            f"This token of {actor.name} is {_limited(actor)}; changing accounts needs another."
+        )
+
+
+def require_organization(actor: Actor, name: str) -> None:
+    """Raises unless `actor` may change the organisation called `name`: its members and settings."""
+    if actor.is_anonymous:
+        raise NotAuthenticated("Log in to change organisations.")
+    if actor.scope != "admin":
+        raise AccessDenied(
+            f"This token of {actor.name} has the scope {actor.scope}; to change {name} needs scope admin."
+        )
+    if actor.role_in(name) != "admin":
+        _refuse(actor, f"administer {name}", name)
 
 
 def visible(actor: Actor) -> ColumnElement[bool]:
     """The condition that leaves the repositories that `actor` may read."""
     if actor.is_admin:
         return true()
-    return or_(Repository.private.is_(False), Repository.owner_id.in_(list(actor.roles)))
+    own: ColumnElement[bool] = Repository.owner_id.in_(list(actor.roles))
+    return or_(Repository.private.is_(False), and_(own, reached(actor)))
 
 
-def _refuse(actor: Actor, act: str, namespace: str) -> None:
+def reached(actor: Actor) -> ColumnElement[bool]:
+    """The condition that leaves the repositories that the token of `actor` is good for."""
+    if actor.resources is None:
+        return true()
+    named = sorted(actor.resources)
+    return or_(func.lower(Repository.namespace).in_(named), Repository.key.in_(named))
+
+
+def _limited(actor: Actor) -> str:
+    return f"limited to {', '.join(sorted(actor.resources or ()))}"
+
+
+def _refuse(actor: Actor, act: str, namespace: str, name: str | None = None) -> None:
     if actor.is_anonymous:
         raise NotAuthenticated(f"Log in to {act}.")
     if not actor.may_write:
         raise AccessDenied(f"This token of {actor.name} may only read; to {act} needs one of scope write.")
-    role = actor.role_in(namespace)
+    if not actor.is_good_for(namespace, name):
+        raise AccessDenied(f"This token of {actor.name} is {_limited(actor)}; to {act} needs another.")
+    role = actor.role_in(namespace, name)
     found = f"has the role {role} in {namespace}" if role else f"is not {namespace} and does not belong to it"
     raise AccessDenied(f"{actor.name} may not {act}: {actor.name} {found}.")

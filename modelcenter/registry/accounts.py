@@ -1,4 +1,4 @@
-"""People, organisations and the tokens they act with. Passwords and tokens are kept as hashes only."""
+"""Accounts, and the tokens and passwords by which people act. These are kept as hashes only."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import hashlib
 import hmac
 import secrets
 import string
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from modelcenter.errors import (
-    AccessDenied,
     AccountNotFound,
     AlreadyExists,
     Invalid,
@@ -24,13 +24,24 @@ from modelcenter.errors import (
 )
 from modelcenter.registry import activity
 from modelcenter.registry.access import Actor, require_self
-from modelcenter.registry.names import check_account
-from modelcenter.registry.tables import Account, AccountKind, Membership, Role, Scope, Token, now
+from modelcenter.registry.names import check_account, check_name
+from modelcenter.registry.tables import (
+    AccessRequest,
+    Account,
+    AccountKind,
+    Membership,
+    Role,
+    Scope,
+    Token,
+    now,
+)
 
 TOKEN_PREFIX = "mc_"  # secret scanners find leaked tokens by it  # noqa: S105
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
+MAX_TOKEN_NAME, MAX_RESOURCES = 100, 100
 _ALPHABET = string.digits + string.ascii_letters
 _SECRET, _CHECKSUM = 34, 6  # characters of a token after its prefix: 202 random bits, then their CRC-32
+_FINGERPRINT = 16  # hexadecimal digits of a token's digest: no two tokens have them in common
 _USED_EVERY = timedelta(minutes=10)
 _SCRYPT = (2**15, 8, 3)  # n, r, p: 32 MiB and some tenths of a second
 
@@ -52,7 +63,7 @@ def create_user(
     fullname: str | None = None,
 ) -> Account:
     """A new person; without a password they act by tokens only. Raises AlreadyExists, Invalid."""
-    account = _create(session, name, "user", fullname)
+    account = add(session, name, "user", fullname)
     account.is_admin = is_admin
     if password is not None:
         account.password = _hashed(password)
@@ -60,16 +71,8 @@ def create_user(
     return account
 
 
-def create_organization(session: Session, actor: Actor, name: str, *, fullname: str | None = None) -> Account:
-    """A new organisation that `actor` administers. Raises AlreadyExists, Invalid, AccessDenied."""
-    require_self(actor)
-    organization = _create(session, name, "organization", fullname)
-    session.add(Membership(organization_id=organization.id, account_id=actor.account_id, role="admin"))
-    activity.record(session, actor, "organization.create", organization.name)
-    return organization
-
-
-def _create(session: Session, name: str, kind: AccountKind, fullname: str | None) -> Account:
+def add(session: Session, name: str, kind: AccountKind, fullname: str | None = None) -> Account:
+    """The row of a new account. Raises AlreadyExists, Invalid."""
     account = Account(name=check_account(name), kind=kind, fullname=fullname)
     try:
         with session.begin_nested():
@@ -79,25 +82,6 @@ def _create(session: Session, name: str, kind: AccountKind, fullname: str | None
     return account
 
 
-def set_role(session: Session, actor: Actor, organization: str, member: str, role: Role | None) -> None:
-    """Gives `member` a role in `organization`, None takes it away. For its administrators and the hub's."""
-    require_self(actor)
-    group, account = find(session, organization), find(session, member)
-    if not group.is_organization or account.is_organization:
-        raise Invalid(f"{member} cannot belong to {organization}: expected a person and an organisation.")
-    if not actor.is_admin and actor.role_in(group.name) != "admin":
-        raise AccessDenied(f"{actor.name} does not administer {group.name}.")
-    membership = session.get(Membership, (group.id, account.id))
-    if role is None:
-        if membership is not None:
-            session.delete(membership)
-    elif membership is not None:
-        membership.role = role
-    else:
-        session.add(Membership(organization_id=group.id, account_id=account.id, role=role))
-    activity.record(session, actor, "organization.role", group.name, member=account.name, role=role)
-
-
 def create_token(
     session: Session,
     account: Account,
@@ -105,12 +89,21 @@ def create_token(
     scope: Scope,
     name: str = "token",
     expires_at: datetime | None = None,
+    resources: Iterable[str] | None = None,
 ) -> str:
-    """A new token of `account`, to be shown this once: only its digest is kept."""
+    """A new token of `account`, to be shown this once: only its digest is kept.
+
+    resources: the accounts (`org`) and repositories (`org/name`) that it is good for; None: all.
+    Raises Invalid, and AccountNotFound for a resource whose account there is not.
+    """
     if scope not in SCOPES:
         raise Invalid(f"{scope!r} is no scope: expected one of {', '.join(SCOPES)}.")
     if account.is_organization:
         raise Invalid(f"{account.name} is an organisation: tokens belong to people.")
+    name = " ".join(name.split())
+    if not 0 < len(name) <= MAX_TOKEN_NAME or not name.isprintable():
+        raise Invalid(f"A token needs a name of at most {MAX_TOKEN_NAME} characters, to know it by.")
+    reach = None if resources is None else _checked_resources(session, resources)
     secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET))
     plain = TOKEN_PREFIX + secret + _checksum(secret)
     session.add(
@@ -121,19 +114,55 @@ def create_token(
             hint=plain[-4:],
             scope=scope,
             expires_at=expires_at,
+            resources=reach,
         )
     )
-    activity.record(session, None, "token.create", account.name, name=name, scope=scope)
+    activity.record(session, None, "token.create", account.name, name=name, scope=scope, resources=reach)
     return plain
 
 
-def revoke_token(session: Session, actor: Actor, token_id: int) -> None:
-    """Takes back one of `actor`'s tokens; nothing happens where it is not theirs."""
+def _checked_resources(session: Session, resources: Iterable[str]) -> list[str]:
+    """Resources as their accounts spell them. Whether a repository is there is not told."""
+    found = []
+    for resource in dict.fromkeys(resources):
+        namespace, slash, name = resource.partition("/")
+        account = find(session, namespace)
+        found.append(f"{account.name}/{check_name(name)}" if slash else account.name)
+    if not 0 < len(found) <= MAX_RESOURCES:
+        raise Invalid(
+            f"A token is good for 1 to {MAX_RESOURCES} accounts and repositories, or for all; "
+            f"found {len(found)}."
+        )
+    return found
+
+
+def tokens(session: Session, actor: Actor) -> Sequence[Token]:
+    """The tokens of `actor`, the newest first. Raises NotAuthenticated, AccessDenied."""
     require_self(actor)
-    token = session.get(Token, token_id)
-    if token is not None and (token.account_id == actor.account_id or actor.is_admin):
-        session.delete(token)
-        activity.record(session, actor, "token.revoke", actor.name, name=token.name)
+    mine = select(Token).where(Token.account_id == actor.account_id)
+    return session.scalars(mine.order_by(Token.created_at.desc(), Token.id.desc())).all()
+
+
+def revoke_token(session: Session, actor: Actor, token_id: int) -> bool:
+    """Takes back one of `actor`'s tokens; False, and nothing happens, where it is not theirs.
+
+    Whatever its scope, a token may take back itself. Raises NotAuthenticated, AccessDenied.
+    """
+    if actor.token_id != token_id:
+        require_self(actor)
+    token = session.get(Token, token_id) if 0 < token_id < 2**63 else None
+    if token is None or not (token.account_id == actor.account_id or actor.is_admin):
+        return False
+    session.delete(token)
+    activity.record(session, actor, "token.revoke", actor.name, name=token.name)
+    return True
+
+
+def disable(session: Session, account: Account, *, disabled: bool = True) -> None:
+    """Lets nobody act as `account` any more, by token, password or provider; or again."""
+    account.disabled_at = now() if disabled else None
+    verb = "account.disable" if disabled else "account.enable"
+    activity.record(session, None, verb, account.name)
 
 
 def authenticate_token(session: Session, plain: str) -> Actor:
@@ -143,8 +172,35 @@ def authenticate_token(session: Session, plain: str) -> Actor:
     token = session.scalar(
         select(Token).where(Token.digest == _digest(plain)).options(joinedload(Token.account))
     )
-    if token is None or (token.expires_at is not None and token.expires_at <= now()):
+    actor = _acting(session, token)
+    if actor is None:
         raise InvalidToken
+    return actor
+
+
+def authenticate_fingerprint(session: Session, name: str, fingerprint: str) -> Actor:
+    """Who acts with the token of the account `name` that has this fingerprint, which alone proves nothing.
+
+    Raises InvalidToken where it is no longer valid.
+    """
+    token = session.scalar(
+        select(Token)
+        .join(Token.account)
+        .where(Account.key == name.lower(), Token.digest.startswith(fingerprint, autoescape=True))
+        .options(contains_eager(Token.account))
+    )
+    actor = _acting(session, token)
+    if actor is None:
+        raise InvalidToken("The token that this was given to is no longer valid. Ask again with another.")
+    return actor
+
+
+def _acting(session: Session, token: Token | None) -> Actor | None:
+    """Who acts with this token; None where it is no token, or none any more."""
+    if token is None or (token.expires_at is not None and token.expires_at <= now()):
+        return None
+    if token.account.disabled_at is not None:
+        return None
     return actor_of(session, token.account, token.scope, token)
 
 
@@ -164,14 +220,15 @@ def authenticate_password(session: Session, name: str, password: str) -> Actor:
     """Who logs in. Raises NotAuthenticated, after the same work whether the name or the password is wrong."""
     account = session.scalar(select(Account).where(Account.key == name.lower()))
     kept = account.password if account is not None else None
-    if not _matches(password, kept or _NOBODY) or account is None or kept is None:
+    is_right = _matches(password, kept or _NOBODY)
+    if not is_right or account is None or kept is None or account.disabled_at is not None:
         raise NotAuthenticated("The name or the password is wrong.")
     return actor_of(session, account, "admin")
 
 
 def set_password(session: Session, account: Account, password: str) -> None:
-    """Replaces the password."""
-    account.password = _hashed(password)
+    """Replaces the password; whoever is signed in to the pages has to sign in again."""
+    account.password, account.signed_out_at = _hashed(password), now()
     activity.record(session, None, "account.password", account.name)
 
 
@@ -182,16 +239,25 @@ def actor_of(session: Session, account: Account, scope: Scope = "admin", token: 
         .where(Membership.account_id == account.id)
         .options(joinedload(Membership.organization))
     ).all()
+    requests = session.execute(
+        select(AccessRequest.repository_id, AccessRequest.status).where(
+            AccessRequest.account_id == account.id
+        )
+    )
+    resources = token.resources if token else None
     roles: dict[int, Role] = {membership.organization_id: membership.role for membership in memberships}
     return Actor(
         account_id=account.id,
         name=account.name,
-        is_admin=account.is_admin,
+        is_admin=account.is_admin and resources is None,  # who limits a token wants no such power in it
         scope=scope,
         organizations=MappingProxyType({m.organization.name: m.role for m in memberships}),
         roles=MappingProxyType({**roles, account.id: "admin"}),
+        resources=None if resources is None else frozenset(map(str.lower, resources)),
+        requests=MappingProxyType(dict(requests.all())),
         fullname=account.fullname,
         token_id=token.id if token else None,
+        fingerprint=token.digest[:_FINGERPRINT] if token else None,
         token_name=token.name if token else None,
     )
 

@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from modelcenter.registry import deliveries
 from modelcenter.registry.access import Actor
 from modelcenter.registry.database import add_to
+from modelcenter.registry.events import EVENT_OF
 from modelcenter.registry.tables import Activity, DownloadCount, Repository, now
 
 
@@ -21,17 +23,18 @@ def record(
     repository: Repository | None = None,
     **data: Any,
 ) -> None:
-    """Writes down that `actor` (None: the hub itself) did `verb` to `subject`."""
-    session.add(
-        Activity(
-            account_id=actor.account_id if actor else None,
-            actor=actor.name if actor else "",
-            verb=verb,
-            subject=subject,
-            repository_id=repository.id if repository else None,
-            data=data,
-        )
+    """Writes down that `actor` (None: the hub itself) did `verb` to `subject`; webhooks are told by jobs."""
+    act = Activity(
+        account_id=actor.account_id if actor else None,
+        actor=actor.name if actor else "",
+        verb=verb,
+        subject=subject,
+        repository_id=repository.id if repository else None,
+        data=data,
     )
+    session.add(act)
+    if repository is not None and verb in EVENT_OF:
+        deliveries.queue(session, act, repository)
 
 
 def count_downloads(session: Session, counts: Mapping[int, int]) -> None:

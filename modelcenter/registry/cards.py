@@ -14,6 +14,7 @@ from typing import Any
 
 from modelcenter.registry import frontmatter
 from modelcenter.registry.rendering import Links, Rendered, rendered
+from modelcenter.registry.texts import storable
 from modelcenter.registry.vocabulary import LANGUAGE_SPELLINGS, LICENSES, TASKS
 
 __all__ = ["Card", "Facts", "Links", "Rendered", "read_card", "rendered"]
@@ -87,7 +88,7 @@ class Card:
 def read_card(content: str | bytes) -> Card:
     """The card in `content`, the whole of a README.md. Never raises."""
     text = content[:MAX_TEXT].decode("utf-8", "replace") if isinstance(content, bytes) else content[:MAX_TEXT]
-    text = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    text = storable(text)
     head, body = frontmatter.split(text)
     raw, errors, warnings = frontmatter.parse(head) if head is not None else ({}, [], [])
     if head is None:
@@ -153,8 +154,8 @@ class _Check:
             if key in known:
                 known[key] = self.word(key, known[key])
         if "model-index" in known and not _is_model_index(known["model-index"]):
-            self.warnings.append(
-                "model-index is not a list of results with tasks, datasets and metrics: left out."
+            self.errors.append(
+                "model-index is not a list of results with tasks, datasets and metrics: it is left out."
             )
             del known["model-index"]
         known.pop("eval_results", None)  # the client computes it from model-index
@@ -217,8 +218,10 @@ class _Check:
     def _advise(self, known: Mapping[str, Any]) -> None:
         for licence in _listed(known.get("license")):
             if licence.lower() not in LICENSES:
-                self.warnings.append(
-                    f"license {licence!r} is none of the known ones: use `other` with license_name."
+                known_ones = ", ".join(list(LICENSES)[:5])
+                self.errors.append(
+                    f'"license" must be one of the known ones ({known_ones} …), not {licence!r}: '
+                    "for another say `license: other` and its name as license_name."
                 )
         if known.get("license") == "other" and "license_name" not in known:
             self.warnings.append("license is `other`: say which by license_name and license_link.")

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from modelcenter.errors import Conflict, EntryNotFound, Invalid, RepositoryNotFound, RevisionNotFound
-from modelcenter.registry import gitattributes, history, lifecycle, uploads
-from modelcenter.registry.access import Actor, require
+from modelcenter.errors import (
+    Conflict,
+    EntryNotFound,
+    Invalid,
+    RepositoryNotFound,
+    RevisionNotFound,
+)
+from modelcenter.registry import gitattributes, history, lifecycle, pulls, revisions, uploads
+from modelcenter.registry.access import Actor
 from modelcenter.registry.blobs.interface import Blob
-from modelcenter.registry.contents import stored_files
-from modelcenter.registry.database import insert_missing
+from modelcenter.registry.discussions import MAX_COMMENT, MAX_TITLE
 from modelcenter.registry.gitattributes import Attributes
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.objects import FILE, Encoded, Item
@@ -24,6 +29,7 @@ from modelcenter.registry.operations import (
     DeleteFolder,
     Operation,
     Stored,
+    keep_files,
     not_uploaded,
     pointed,
     stage,
@@ -31,17 +37,22 @@ from modelcenter.registry.operations import (
 )
 from modelcenter.registry.revisions import HEADS, REQUESTS
 from modelcenter.registry.tables import Commit, File, Ref, Repository, now
+from modelcenter.registry.texts import storable
 from modelcenter.registry.trees import Folder
 
 
 @dataclass(frozen=True, slots=True)
 class CommitResult:
-    """Where the branch is now. `changed` is false where nothing changed and no commit was made."""
+    """Where the branch is now. `changed` is false where nothing changed and no commit was made.
+
+    request: the number of the pull request that was opened.
+    """
 
     repo_id: str
     ref: str
     oid: str
     changed: bool
+    request: int | None = None
 
 
 def commit(
@@ -54,17 +65,23 @@ def commit(
     title: str,
     message: str = "",
     expected_head: str | None = None,
+    proposes: bool = False,
 ) -> CommitResult:
-    """Applies `operations`, in their order, to the head of a branch.
+    """Applies `operations`, in their order, to the head of a branch or a pull request.
 
     Commits to one branch follow one another and none is lost. With `expected_head`, the branch must still be
     there. Operations that change nothing make no commit: who missed the answer may send them again.
 
-    Raises RepositoryNotFound, RevisionNotFound, EntryNotFound, Conflict, Invalid, AccessDenied,
-    NotAuthenticated.
+    proposes: leaves the branch where it is and opens a pull request that asks it to take the commit, which
+    builds on `expected_head`, else on the branch's head.
+
+    Raises RepositoryNotFound, RevisionNotFound, EntryNotFound, Conflict, Invalid, AccessDenied, Gated,
+    NotAuthenticated, NotHosted.
     """
     title, message = _worded(title, message)
     name = branch_ref(revision)
+    if proposes:
+        return _propose(hub, actor, repo_id, name, operations, title, message, expected_head)
     with hub.database.session() as session:
         is_linked = _open(session, actor, repo_id, name, revision).is_linked
     if is_linked:
@@ -79,6 +96,7 @@ def commit(
             raise RepositoryNotFound(repo_id)
         if repository.is_linked:
             lifecycle.host(session, actor, repository)
+        request = pulls.require_push(session, actor, repository, name, lock=True)
         # The row's lock is the branch's turn: the head read here is the head until this transaction ends.
         ref = session.scalar(
             select(Ref).where(Ref.repository_id == repository.id, Ref.name == name).with_for_update()
@@ -87,20 +105,59 @@ def commit(
             raise RevisionNotFound(repo_id, revision)
         head = session.get_one(Commit, (repository.id, ref.target))
         work = _Work(session, hub, actor, repository, head)
-        large = [operation.sha256 for operation in operations if isinstance(operation, AddLfs)]
-        sizes = uploads.known_sizes(session, actor, repository, large)
-        for operation, stored in zip(operations, staged, strict=True):
-            work.apply(operation, stored, sizes)
-        work.mark_large()
-        tree, trees = work.root.write()
+        tree, trees = work.changed(operations, staged)
         if not _continues(session, head, expected_head, unchanged=tree == head.tree):
             raise Conflict(name, expected_head or "", head.oid)
         if tree == head.tree:
             return CommitResult(repository.repo_id, name, head.oid, changed=False)
         new = work.finish(tree, trees, title, message)
-        _move(session, ref, head, new)
+        move(session, ref, head, new)
+        if request is not None:
+            pulls.note_commit(session, actor, request, new)
         lifecycle.moved(session, actor, repository, ref, new)
         return CommitResult(repository.repo_id, name, new.oid, changed=True)
+
+
+def _propose(
+    hub: Hub,
+    actor: Actor,
+    repo_id: str,
+    base: str,
+    operations: Sequence[Operation],
+    title: str,
+    message: str,
+    parent: str | None,
+) -> CommitResult:
+    """Opens a pull request against `base` whose one commit is these operations on `parent`."""
+    with hub.database.session() as session:
+        _proposable(session, actor, repo_id, base, parent)
+    staged = stage(hub, operations)
+    with hub.database.transaction() as session:
+        repository, head = _proposable(session, actor, repo_id, base, parent)
+        if not lifecycle.hold(session, repository.id):
+            raise RepositoryNotFound(repo_id)
+        work = _Work(session, hub, actor, repository, head)
+        tree, trees = work.changed(operations, staged)
+        if tree == head.tree:
+            raise Invalid("The pull request would change nothing: all of it is there already.")
+        new = work.finish(tree, trees, title, message)
+        short = title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 1]}…"
+        request, ref = pulls.begin(session, actor, repository, base, new, short, message[:MAX_COMMENT])
+        pulls.note_commit(session, actor, request, new)
+        lifecycle.moved(session, actor, repository, ref, new)
+        return CommitResult(repository.repo_id, ref.name, new.oid, changed=True, request=request.num)
+
+
+def _proposable(
+    session: Session, actor: Actor, repo_id: str, base: str, parent: str | None
+) -> tuple[Repository, Commit]:
+    """The repository and what a pull request builds on, if `actor` may open one against `base`."""
+    repository = lifecycle.get(session, actor, repo_id)
+    uploads.require_sending(actor, repository)
+    branch = revisions.resolve(session, repository, base, as_it_is=True)
+    if not base.startswith(HEADS):
+        raise Invalid(f"{base} is no branch: a pull request asks a branch to take its commits.")
+    return repository, revisions.resolve(session, repository, parent) if parent else branch
 
 
 def branch_ref(revision: str) -> str:
@@ -109,9 +166,9 @@ def branch_ref(revision: str) -> str:
 
 
 def _open(session: Session, actor: Actor, repo_id: str, name: str, revision: str) -> Repository:
-    """The repository, if `actor` may commit to it and the branch exists."""
+    """The repository, if `actor` may commit to the branch or pull request and it exists."""
     repository = lifecycle.get(session, actor, repo_id)
-    require(actor, "write", repository)
+    pulls.require_push(session, actor, repository, name)
     exists = (
         name == HEADS + repository.default_branch
         if repository.is_linked
@@ -124,14 +181,10 @@ def _open(session: Session, actor: Actor, repo_id: str, name: str, revision: str
 
 def _worded(title: str, message: str) -> tuple[str, str]:
     """Title and message as a Git object and both databases can hold them."""
-    lines = _text(title).strip().split("\n", 1)
+    lines = storable(title).strip().split("\n", 1)
     if not lines[0]:
         raise Invalid("A commit needs a title: say in a line what it does.")
-    return lines[0].strip(), "\n\n".join(filter(None, [*lines[1:], _text(message)])).strip()
-
-
-def _text(text: str) -> str:
-    return text.replace("\0", "").encode(errors="replace").decode()
+    return lines[0].strip(), "\n\n".join(filter(None, [*lines[1:], storable(message)])).strip()
 
 
 def _continues(session: Session, head: Commit, expected: str | None, *, unchanged: bool) -> bool:
@@ -143,8 +196,9 @@ def _continues(session: Session, head: Commit, expected: str | None, *, unchange
     return any(len(expected) >= 7 and parent.startswith(expected.lower()) for parent in parents)
 
 
-def _move(session: Session, ref: Ref, head: Commit, new: Commit) -> None:
-    """Moves the ref from `head` to `new`, and from nowhere else."""
+def move(session: Session, ref: Ref, head: Commit, new: Commit) -> None:
+    """Moves the ref from `head` to `new`, and from nowhere else; a frozen one not at all."""
+    revisions.require_movable(ref)
     moved = session.execute(
         update(Ref)
         .where(Ref.repository_id == ref.repository_id, Ref.name == ref.name, Ref.target == head.oid)
@@ -162,9 +216,22 @@ class _Work:
         self, session: Session, hub: Hub, actor: Actor, repository: Repository, head: Commit
     ) -> None:
         self.session, self.hub, self.actor, self.repository, self.head = session, hub, actor, repository, head
-        self.root = Folder(history.loader(session, repository.id), head.tree)
+        self.load = history.Loader(session, repository.id)
+        self.root = Folder(self.load, head.tree)
         self.files: dict[str, Stored] = {}
         self.large: list[str] = []
+
+    def changed(
+        self, operations: Sequence[Operation], staged: Sequence[Stored | None]
+    ) -> tuple[str, list[Encoded]]:
+        """The tree after these operations, and the trees that are new."""
+        self.load.open(self.head.tree, [operation.path for operation in operations])
+        large = [operation.sha256 for operation in operations if isinstance(operation, AddLfs)]
+        sizes = uploads.known_sizes(self.session, self.actor, self.repository, large)
+        for operation, stored in zip(operations, staged, strict=True):
+            self.apply(operation, stored, sizes)
+        self.mark_large()
+        return self.root.write()
 
     def apply(self, operation: Operation, stored: Stored | None, sizes: Mapping[str, int]) -> None:
         """Changes the tree. stored: content of an AddFile; sizes: of the large files that may be named."""
@@ -174,7 +241,7 @@ class _Work:
                 self.put(path, stored)
             case AddLfs(path, sha256):
                 if sha256 not in sizes:
-                    raise not_uploaded(operation)
+                    raise not_uploaded(path, sha256)
                 self.put(path, pointed(Blob(sha256, sizes[sha256])))
                 self.large.append(path)
             case Delete(path):
@@ -223,7 +290,7 @@ class _Work:
 
     def finish(self, tree: str, trees: Collection[Encoded], title: str, message: str) -> Commit:
         """Writes the rows of the files and the commit."""
-        self.write_files()
+        keep_files(self.session, self.actor, self.repository, self.files.values())
         return history.append(
             self.session,
             self.repository,
@@ -234,23 +301,3 @@ class _Work:
             title=title,
             message=message,
         )
-
-    def write_files(self) -> None:
-        """Makes the files known in this repository, large ones as readable here."""
-        files = [self.files[oid] for oid in sorted(self.files)]
-        large = {file.oid: file.blob for file in files if file.is_lfs}
-        uploads.remember(self.session, self.actor, self.repository, large.values())
-        rows = [
-            {
-                "repository_id": self.repository.id,
-                "oid": file.oid,
-                "sha256": file.blob.sha256,
-                "size": file.blob.size,
-                "is_lfs": file.is_lfs,
-            }
-            for file in files
-        ]
-        insert_missing(self.session, File, rows)
-        for oid, known in stored_files(self.session, self.repository.id, large).items():
-            if not known.is_lfs:  # a pointer that lay here as plain text, its content unknown until now
-                known.sha256, known.size, known.is_lfs = large[oid].sha256, large[oid].size, True

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from modelcenter.errors import EntryNotFound, RevisionNotFound
+from modelcenter.errors import EntryNotFound, NotFetched, RevisionNotFound
 from modelcenter.registry import history, objects
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.objects import FOLDER, Item
-from modelcenter.registry.tables import Commit, File, Repository
+from modelcenter.registry.tables import AwaitedFile, Commit, File, Repository
 from modelcenter.registry.trees import Load
+
+Known = File | AwaitedFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,8 @@ class Entry:
     """A file or a folder at a revision.
 
     oid: the Git id, of a large file's pointer where it is one. size: of the content, 0 for folders.
-    sha256: where the content is in the store, None for folders.
+    sha256: where the content is in the store, None for folders and for what is not here: a large file of a
+    mirror whose content has not come yet has the SHA-256 that it should have in `awaited`.
     """
 
     path: str
@@ -32,6 +35,7 @@ class Entry:
     sha256: str | None = None
     is_lfs: bool = False
     last_commit: Commit | None = None
+    awaited: str | None = None
 
     @property
     def name(self) -> str:
@@ -41,12 +45,12 @@ class Entry:
     @property
     def pointer_size(self) -> int:
         """Bytes of the pointer that Git keeps in place of a large file."""
-        return len(objects.pointer(self.sha256 or "", self.size))
+        return len(objects.pointer(self.etag, self.size))
 
     @property
     def etag(self) -> str:
         """What names the content in the Hub's protocol: SHA-256 of a large file, Git id of a regular one."""
-        return self.sha256 if self.is_lfs and self.sha256 else self.oid
+        return (self.sha256 or self.awaited or self.oid) if self.is_lfs else self.oid
 
 
 def tree(
@@ -64,23 +68,23 @@ def tree(
 
     recursive: of all folders in it too. expand: with each entry's last commit. Raises EntryNotFound.
     """
-    load = history.loader(session, repository.id)
+    load = history.Loader(session, repository.id)
     path = path.strip("/")
     root = _find(load, commit, path) if path else Item(FOLDER, commit.tree)
     if root is None or not root.is_folder:
         raise EntryNotFound(repository.repo_id, commit.oid, path, commit.oid)
-    found = sorted(_walk(session, repository.id, path, root.oid, recursive))
-    if after is not None:
-        found = [(name, item) for name, item in found if name > after]
-    return _entries(session, commit, found[:limit], expand)
+    return _entries(
+        session, commit, _walk(session, repository.id, path, root.oid, recursive, after, limit), expand
+    )
 
 
 def paths(
     session: Session, repository: Repository, commit: Commit, wanted: Iterable[str], expand: bool = False
 ) -> list[Entry]:
     """The entries at these paths, in their order; what does not exist is left out."""
-    load = history.loader(session, repository.id)
+    load = history.Loader(session, repository.id)
     clean = dict.fromkeys(path.strip("/") for path in wanted)
+    load.open(commit.tree, clean)
     found = [(path, item) for path in clean if path and (item := _find(load, commit, path)) is not None]
     return _entries(session, commit, found, expand)
 
@@ -103,9 +107,19 @@ def _find(load: Load, commit: Commit, path: str) -> Item | None:
 
 
 def _walk(
-    session: Session, repository_id: int, path: str, oid: str, recursive: bool
-) -> Iterator[tuple[str, Item]]:
-    """Path and item of all entries below a folder: one query a level, however wide it is."""
+    session: Session,
+    repository_id: int,
+    path: str,
+    oid: str,
+    recursive: bool,
+    after: str | None,
+    limit: int | None,
+) -> list[tuple[str, Item]]:
+    """Path and item of the first entries below a folder: one query a level, however wide it is.
+
+    Folders that hold nothing of this page are not read.
+    """
+    found: list[tuple[str, Item]] = []
     level = [(path, oid)]
     while level:
         trees = objects.trees(session, repository_id, (tree for _, tree in level))
@@ -114,14 +128,24 @@ def _walk(
             for folder, tree in level
             for name, item in trees[tree].items()
         ]
-        yield from below
-        level = [(name, item.oid) for name, item in below if item.is_folder] if recursive else []
+        found = sorted([*found, *((name, item) for name, item in below if after is None or name > after)])
+        last = found[limit - 1][0] if limit is not None and 0 < limit <= len(found) else None
+        found = found[:limit]
+        level = [
+            (name, item.oid)
+            for name, item in below
+            if recursive
+            and item.is_folder
+            and (after is None or f"{name}/" > after or after.startswith(f"{name}/"))
+            and (last is None or name < last)
+        ]
+    return found
 
 
 def _entries(
     session: Session, commit: Commit, found: Collection[tuple[str, Item]], expand: bool
 ) -> list[Entry]:
-    files = stored_files(session, commit.repository_id, (item.oid for _, item in found if not item.is_folder))
+    files = known_files(session, commit.repository_id, (item.oid for _, item in found if not item.is_folder))
     entries = [
         Entry(path, "directory", item.oid) if item.is_folder else _file(path, files[item.oid])
         for path, item in found
@@ -133,21 +157,41 @@ def _entries(
     return [replace(entry, last_commit=last.get(entry.path)) for entry in entries]
 
 
-def _file(path: str, file: File) -> Entry:
+def _file(path: str, file: Known) -> Entry:
+    if isinstance(file, AwaitedFile):
+        return Entry(path, "file", file.oid, file.size, is_lfs=True, awaited=file.sha256)
     return Entry(path, "file", file.oid, file.size, file.sha256, file.is_lfs)
 
 
-def stored_files(session: Session, repository_id: int, oids: Iterable[str]) -> dict[str, File]:
-    """What the repository's files of these Git ids are, by id."""
-    wanted = sorted(set(oids))
-    found: dict[str, File] = {}
+def known_files(session: Session, repository_id: int, oids: Iterable[str]) -> dict[str, Known]:
+    """What the repository's files of these Git ids are, by id: here, or awaited from its upstream."""
+    wanted = set(oids)
+    found: dict[str, Known] = {}
+    for table in (File, AwaitedFile):
+        missing = sorted(wanted - found.keys())
+        for start in range(0, len(missing), 1000):
+            rows: Iterable[Known] = session.scalars(
+                select(table).where(
+                    table.repository_id == repository_id, table.oid.in_(missing[start : start + 1000])
+                )
+            )
+            found.update((file.oid, file) for file in rows)
+    return found
+
+
+def large_files(session: Session, repository: Repository, sha256s: Iterable[str]) -> dict[str, int]:
+    """The sizes of those large files that the repository's commits name, by their SHA-256."""
+    wanted = sorted(set(sha256s))
+    found: dict[str, int] = {}
     for start in range(0, len(wanted), 1000):
-        rows = session.scalars(
-            select(File).where(
-                File.repository_id == repository_id, File.oid.in_(wanted[start : start + 1000])
+        rows = session.execute(
+            select(File.sha256, File.size).where(
+                File.repository_id == repository.id,
+                File.is_lfs.is_(True),
+                File.sha256.in_(wanted[start : start + 1000]),
             )
         )
-        found.update((file.oid, file) for file in rows)
+        found.update((sha256, size) for sha256, size in rows)
     return found
 
 
@@ -173,9 +217,16 @@ class RevisionFiles:
         """Bytes of the file. Raises EntryNotFound."""
         return self._entry(name).size
 
+    @property
+    def awaited(self) -> Collection[str]:
+        """The paths of the files whose content has not come from the upstream yet."""
+        return {path for path, entry in self._files.items() if entry.awaited}
+
     def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
-        """The bytes from `start` up to `stop`. Raises EntryNotFound."""
+        """The bytes from `start` up to `stop`. Raises EntryNotFound, NotFetched."""
         entry = self._entry(name)
+        if entry.awaited:
+            raise NotFetched(self._place[0], name)
         stop = entry.size if stop is None else min(stop, entry.size)
         with self._blobs.open(entry.sha256 or "") as file:
             file.seek(start)

@@ -245,7 +245,7 @@ def _commit(
     sources = {entry.path: entry.sha256 for entry in entries if entry.path in report.sources}
     for _ in range(TRIES):
         with hub.database.session() as session:
-            head = revisions.resolve(session, repository, row.ref)
+            head = revisions.resolve(session, repository, row.ref, as_it_is=True)
             there = {entry.path: entry.sha256 for entry in contents.tree(session, repository, head)}
         if not sources.items() <= there.items():
             raise Conflict(row.ref, row.commit_oid, head.oid)

@@ -11,8 +11,8 @@ from modelcenter.registry.cards import MAX_TEXT, read_card
 from modelcenter.registry.contents import Entry
 from modelcenter.registry.facts import Evidence, describe, read_json
 from modelcenter.registry.hub import Hub
-from modelcenter.registry.revisions import HEADS
-from modelcenter.registry.tables import Commit, Model, Ref, Repository
+from modelcenter.registry.revisions import HEADS, standing
+from modelcenter.registry.tables import Commit, Model, Ref, Repository, Withdrawal
 from modelcenter.verification import MOST_CONFIG_BYTES, Verdict
 
 
@@ -35,7 +35,10 @@ def current_facts(
     entries = {entry.path: entry for entry in files}
 
     def read(name: str, limit: int) -> bytes:
-        with hub.blobs.open(entries[name].sha256 or "") as stream:
+        sha256 = entries[name].sha256
+        if sha256 is None:  # it has not come from the upstream
+            return b""
+        with hub.blobs.open(sha256) as stream:
             return stream.read(limit)
 
     found = evidence({path: entry.size for path, entry in entries.items()}, read, commit.oid, verdict)
@@ -63,15 +66,22 @@ def evidence(
 
 
 def heads(session: Session, repositories: Sequence[Repository]) -> dict[int, str]:
-    """The commits at the heads of the default branches, by repository; linked entries have none."""
+    """The commits that the default branches mean, by repository; linked entries have none."""
     found: dict[int, str] = {}
+    withdrawn: dict[int, str] = {}
     wanted = [(repository.id, HEADS + repository.default_branch) for repository in repositories]
     for part in _parts(wanted):
         rows = session.execute(
-            select(Ref.repository_id, Ref.target).where(tuple_(Ref.repository_id, Ref.name).in_(part))
+            select(Ref.repository_id, Ref.target, Withdrawal.commit_oid)
+            .outerjoin(
+                Withdrawal,
+                (Withdrawal.repository_id == Ref.repository_id) & (Withdrawal.commit_oid == Ref.target),
+            )
+            .where(tuple_(Ref.repository_id, Ref.name).in_(part))
         )
-        found.update((repository_id, target) for repository_id, target in rows)
-    return found
+        for repository_id, target, is_withdrawn in rows:
+            (withdrawn if is_withdrawn else found)[repository_id] = target
+    return found | standing(session, withdrawn) if withdrawn else found
 
 
 def _parts(wanted: Sequence[tuple[int, str]], length: int = 500) -> Iterable[Sequence[tuple[int, str]]]:

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from modelcenter.registry.texts import storable
+
 MAX_BYTES = 1 << 20  # the largest honest ones carry evaluation tables of some 400 kB
 MAX_DEPTH = 32
 MAX_VALUES = 100_000
@@ -27,7 +29,6 @@ _CORE: dict[str, Json] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 
@@ -118,8 +119,7 @@ class _Reader:
 
 
 def _scalar(event: yaml.ScalarEvent) -> Json:
-    # Databases refuse NUL, and JSON has no lone surrogates.
-    text = _NO_TEXT.sub("\ufffd", event.value)
+    text = storable(event.value)
     if event.tag == "tag:yaml.org,2002:str" or not event.implicit[0]:
         return text
     if text in _CORE:

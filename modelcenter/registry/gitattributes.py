@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
+import re
 
-from dulwich.attrs import GitAttributes, compile_gitattributes_patterns, parse_git_attributes
+from modelcenter.registry import wildmatch
 
 NAME = ".gitattributes"
 _RULE = "filter=lfs diff=lfs merge=lfs -text"
@@ -33,16 +33,44 @@ DEFAULT = "".join(
 )
 
 
+_MAX_LINE = 2048  # bytes; Git passes over longer ones
+_LINE = re.compile(rb"[ \t\r]*+(?:\"((?:[^\"\\]|\\.)*+)\"|([^ \t\r\"#][^ \t\r]*+))(.*)")
+_ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|.)")
+_CONTROL = dict(zip(b"abfnrtv", b"\a\b\f\n\r\t\v", strict=True))
+
+
 class Attributes:
-    """What the `.gitattributes` of a repository's root says."""
+    """What the `.gitattributes` of a repository's root says of large files. Macros are not read."""
 
     def __init__(self, text: bytes) -> None:
-        patterns = compile_gitattributes_patterns(parse_git_attributes(io.BytesIO(text)), NAME)
-        self._attributes = GitAttributes(patterns)
+        """Raises Invalid for more patterns than a request may be kept busy with."""
+        patterns: list[bytes] = []
+        self._large: list[bool] = []
+        for line in wildmatch.lines(text, NAME):
+            match = _LINE.fullmatch(line) if len(line) < _MAX_LINE else None
+            if match is None:
+                continue
+            pattern = match[2] if match[1] is None else _ESCAPE.sub(_unescaped, match[1])
+            # Git takes no pattern that begins with '!', and "dir/" is never of a file.
+            if pattern.startswith((b"!", b"[attr]")) or pattern.endswith(b"/"):
+                continue
+            filters = [
+                word for word in match[3].split() if word.lstrip(b"-!").partition(b"=")[0] == b"filter"
+            ]
+            if filters:
+                patterns.append(pattern)
+                self._large.append(filters[-1] == b"filter=lfs")
+        self._patterns = wildmatch.Patterns(patterns, NAME)
 
     def is_large(self, path: str) -> bool:
         """Whether Git keeps a pointer at `path` and the content apart."""
-        return self._attributes.match_path(path.encode()).get(b"filter") == b"lfs"
+        *_, last = self._patterns.last(path.encode())
+        return last >= 0 and self._large[last]
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    code = match[1]
+    return bytes([int(code, 8) if len(code) == 3 else _CONTROL.get(code[0], code[0])])
 
 
 def with_path(text: bytes, path: str) -> bytes:
@@ -52,9 +80,10 @@ def with_path(text: bytes, path: str) -> bytes:
 
 
 def _pattern(path: str) -> str:
-    """A pattern for this path alone, written as git-lfs writes it: no spaces, no wildcards."""
+    """A pattern for this path alone, without wildcards; in quotes where a space would end it."""
     for special in "[*?":
-        path = path.replace(special, "\x00" + special)
-    escaped = path.replace("\x00", "\\").replace(" ", "[[:space:]]")
+        path = path.replace(special, "\\" + special)
     # The leading slash keeps a bare name from matching in every folder, and '#', '!', '"' from their meaning.
-    return f"/{escaped}"
+    if " " not in path:
+        return f"/{path}"
+    return '"/{}"'.format(path.replace("\\", "\\\\").replace('"', '\\"'))

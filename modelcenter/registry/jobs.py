@@ -30,6 +30,10 @@ KEPT = timedelta(days=7)  # how long finished jobs can be looked at
 log = logging.getLogger(__name__)
 
 
+class Hopeless(Exception):
+    """Raised by a handler whose job would fail again however often it is tried: its text says why."""
+
+
 def enqueue(
     session: Session,
     kind: str,
@@ -77,8 +81,12 @@ class Worker:
         heart.start()
         try:
             self.handlers[job.kind](self.hub, job.payload)
+        except Hopeless as error:
+            problem: str | None = str(error)
+            job.attempts = MAX_ATTEMPTS
+            log.warning("Job %s (%s %s) is given up: %s", job.id, job.kind, job.payload, problem)
         except Exception:  # whatever it is, it is the job's, and the next one is due
-            problem: str | None = traceback.format_exc()
+            problem = traceback.format_exc()
             log.exception("Job %s (%s %s) failed, attempt %s", job.id, job.kind, job.payload, job.attempts)
         else:
             problem = None

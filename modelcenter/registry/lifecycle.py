@@ -10,12 +10,12 @@ from sqlalchemy import update as sql_update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from modelcenter.errors import AlreadyExists, NotHosted, RepositoryNotFound
-from modelcenter.registry import accounts, activity, gitattributes, history, jobs, objects
+from modelcenter.errors import AlreadyExists, NotHosted, RepositoryMoved, RepositoryNotFound
+from modelcenter.registry import activity, gitattributes, history, jobs, objects, organizations
 from modelcenter.registry.access import Actor, may, require, require_create
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.names import key_of, split_id
-from modelcenter.registry.tables import Account, Commit, File, Model, Ref, Repository, now
+from modelcenter.registry.tables import Account, Commit, File, FormerId, Model, Ref, Repository, now
 from modelcenter.registry.trees import Folder
 
 INITIAL = "initial commit"
@@ -27,9 +27,19 @@ def find(session: Session, repo_id: str) -> Repository | None:
 
 
 def get(session: Session, actor: Actor, repo_id: str) -> Repository:
-    """The repository of that id. Raises RepositoryNotFound, also for one that `actor` may not read."""
-    repository = session.scalar(select(Repository).where(Repository.key == key_of(repo_id)))
-    if repository is None or not may(actor, "read", repository):
+    """The repository of that id. Raises RepositoryNotFound, also for one that `actor` may not read.
+
+    One that had this id before it moved is named by RepositoryMoved, which is a RepositoryNotFound.
+    """
+    key = key_of(repo_id)
+    repository = session.scalar(select(Repository).where(Repository.key == key))
+    if repository is None:
+        moved = select(Repository).join(FormerId, FormerId.repository_id == Repository.id)
+        repository = session.scalar(moved.where(FormerId.key == key))
+        if repository is not None and may(actor, "read", repository):
+            raise RepositoryMoved(repo_id, repository.repo_id)
+        raise RepositoryNotFound(repo_id)
+    if not may(actor, "read", repository):
         raise RepositoryNotFound(repo_id)
     return repository
 
@@ -50,8 +60,10 @@ def lock(session: Session, repository_id: int) -> Repository | None:
     return session.scalar(locked.execution_options(populate_existing=True))
 
 
-def create(hub: Hub, actor: Actor, repo_id: str, *, private: bool = False) -> Repository:
+def create(hub: Hub, actor: Actor, repo_id: str, *, private: bool | None = None) -> Repository:
     """A new repository whose branch `main` has an initial commit, or a linked entry turned into one.
+
+    private: None leaves it to what its owner has set for new repositories, else it is public.
 
     OWNER is oneself or an organisation where one may create; a site admin's act makes a missing organisation.
     Raises AlreadyExists, Invalid, NotAuthenticated, AccessDenied.
@@ -62,7 +74,7 @@ def create(hub: Hub, actor: Actor, repo_id: str, *, private: bool = False) -> Re
     with hub.database.transaction() as session:
         repository = find(session, repo_id)
         if repository is None:
-            repository = _insert(session, actor, namespace, name, private=private)
+            repository = insert(session, actor, namespace, name, private=private)
             if repository is not None:
                 _begin(session, actor, repository)
                 activity.record(session, actor, "repository.create", repository.repo_id, repository)
@@ -72,8 +84,8 @@ def create(hub: Hub, actor: Actor, repo_id: str, *, private: bool = False) -> Re
             repository = lock(session, repository.id)
         if repository is None or not repository.is_linked:
             raise AlreadyExists("Repository", repository.repo_id if repository else repo_id)
-        repository.private = private
         host(session, actor, repository)
+        repository.private = _is_private(private, repository.owner)
         return repository
 
 
@@ -100,11 +112,16 @@ def host(session: Session, actor: Actor, repository: Repository) -> None:
 
     Whoever calls it has the entry from `lock`: found any other way it may be hosted already.
     """
-    require_create(actor, repository.namespace)
-    owner = _owner(session, actor, repository.namespace)
-    repository.status, repository.owner, repository.namespace = "hosted", owner, owner.name
-    repository.created_by_id = actor.account_id
+    take_over(session, actor, repository)
     _begin(session, actor, repository)
+
+
+def take_over(session: Session, actor: Actor, repository: Repository) -> None:
+    """As `host`, without a first commit: whoever calls it brings the history in the same transaction."""
+    require_create(actor, repository.namespace)
+    account = owner(session, actor, repository.namespace)
+    repository.status, repository.owner, repository.namespace = "hosted", account, account.name
+    repository.created_by_id = actor.account_id
     activity.record(session, actor, "repository.host", repository.repo_id, repository)
 
 
@@ -136,7 +153,9 @@ def delete(session: Session, actor: Actor, repo_id: str) -> None:
     """Removes the repository with its history. Its blobs stay: others may hold the same bytes."""
     repository = get(session, actor, repo_id)
     require(actor, "admin", repository)
-    activity.record(session, actor, "repository.delete", repository.repo_id, upstream=repository.upstream)
+    activity.record(
+        session, actor, "repository.delete", repository.repo_id, repository, upstream=repository.upstream
+    )
     session.execute(sql_delete(Repository).where(Repository.id == repository.id))
 
 
@@ -144,25 +163,42 @@ def moved(
     session: Session, actor: Actor, repository: Repository, ref: Ref, commit: Commit, verb: str = "commit"
 ) -> None:
     """Writes down that `ref` now is at `commit`, and queues what follows from it."""
-    repository.updated_at = now()
+    if not ref.name.startswith("refs/pr/"):  # what is only proposed does not change the model
+        repository.updated_at = now()
     activity.record(
         session, actor, verb, repository.repo_id, repository, ref=ref.name, oid=commit.oid, title=commit.title
     )
     if ref.name == f"refs/heads/{repository.default_branch}":
         # Lists show it as the head's, and the head's is not known yet.
         session.execute(sql_update(Model).where(Model.repository_id == repository.id).values(verdict=None))
+    queue_facts(session, actor, repository, commit.oid, ref.name)
+
+
+def queue_facts(session: Session, actor: Actor, repository: Repository, oid: str, ref: str) -> None:
+    """Queues the look at a commit, which becomes what is said of the model where it is the head."""
     jobs.enqueue(
         session,
         "facts",
-        {"repository_id": repository.id, "commit": commit.oid, "ref": ref.name},
-        key=f"facts:{repository.id}:{commit.oid}",
+        {"repository_id": repository.id, "commit": oid, "ref": ref, "account_id": actor.account_id},
+        key=f"facts:{repository.id}:{oid}",
     )
 
 
-def _insert(session: Session, actor: Actor, namespace: str, name: str, *, private: bool) -> Repository | None:
+def queue_head(session: Session, actor: Actor, repository: Repository) -> None:
+    """Queues the look at the head of the default branch, of which more is here than before."""
+    ref = session.get(Ref, (repository.id, f"refs/heads/{repository.default_branch}"))
+    if ref is not None:
+        queue_facts(session, actor, repository, ref.target, ref.name)
+
+
+def insert(
+    session: Session, actor: Actor, namespace: str, name: str, *, private: bool | None
+) -> Repository | None:
     """The row of a new repository; None where another of that id was there first."""
-    owner = _owner(session, actor, namespace)
-    repository = Repository(namespace=owner.name, name=name, owner=owner, private=private)
+    account = owner(session, actor, namespace)
+    session.execute(sql_delete(FormerId).where(FormerId.key == f"{namespace}/{name}".lower()))
+    repository = Repository(namespace=account.name, name=name, owner=account)
+    repository.private = _is_private(private, account)
     repository.created_by_id = actor.account_id
     try:
         with session.begin_nested():
@@ -174,14 +210,18 @@ def _insert(session: Session, actor: Actor, namespace: str, name: str, *, privat
     return repository
 
 
-def _owner(session: Session, actor: Actor, namespace: str) -> Account:
+def _is_private(private: bool | None, owner: Account | None) -> bool:
+    return bool(owner and owner.private_by_default) if private is None else private
+
+
+def owner(session: Session, actor: Actor, namespace: str) -> Account:
     """The account called `namespace`; for a site admin a missing organisation is made."""
     wanted = select(Account).where(Account.key == namespace.lower())
     account = session.scalar(wanted)
     if account is not None:
         return account
     try:
-        return accounts.create_organization(session, actor, _spelling(session, namespace))
+        return organizations.found(session, actor, _spelling(session, namespace))
     except AlreadyExists:  # two at once: the other was first
         account = session.scalar(wanted)
         if account is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from modelcenter.errors import Invalid, RepositoryNotFound
+from modelcenter.errors import Invalid, InvalidPath, RepositoryNotFound
 
 MAX_NAME = 96  # characters, as the Hub's clients check
 MAX_PATH, MAX_SEGMENT = 1000, 255  # bytes: what index keys and file systems hold
@@ -53,10 +53,10 @@ def key_of(repo_id: str) -> str:
 
 
 def check_path(path: str) -> str:
-    """`path`, if a file may lie there in every checkout of the repository. Raises Invalid."""
+    """`path`, if a file may lie there in every checkout of the repository. Raises InvalidPath."""
     problem = _problem(path)
     if problem:
-        raise Invalid(f"{path[:200]!r} cannot be a path in a repository: {problem}.")
+        raise InvalidPath(path, problem)
     return path
 
 

@@ -5,24 +5,37 @@ Source: dulwich encodes; git-lfs docs/spec.md for pointers.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
+import re
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import BinaryIO
 
+from dulwich.errors import ObjectFormatException
 from dulwich.objects import Commit as GitCommit
 from dulwich.objects import ObjectID, Tag, Tree
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from modelcenter.registry.blobs.interface import CHUNK
+from modelcenter.errors import Invalid
+from modelcenter.registry.blobs.interface import CHUNK, Blob
 from modelcenter.registry.database import insert_missing
 from modelcenter.registry.tables import GitObject, ObjectKind
 
 FILE, FOLDER = 0o100644, stat.S_IFDIR
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+POINTER_BYTES = 200  # more than any pointer has
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\noid sha256:([0-9a-f]{64})\nsize (0|[1-9][0-9]{0,18})\n"
+)
+_LAST = 253_402_300_799  # the last second that a datetime holds
+# What the messages of old commits are written in where it is not UTF-8.
+_ENCODINGS = frozenset(
+    {"gb2312", "gbk", "gb18030", "big5", "shift_jis", "euc_jp", "euc_kr", "iso8859-1", "iso8859-15", "cp1252"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,26 @@ class Encoded:
     kind: ObjectKind
     oid: str
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a commit says. author: the name alone; moment: when it was committed."""
+
+    tree: str
+    parents: tuple[str, ...]
+    author: str
+    moment: datetime
+    title: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """What an annotated tag says: of which object it is, and of which sort that is."""
+
+    target: str
+    kind: str
 
 
 Items = Mapping[str, Item]
@@ -73,6 +106,12 @@ def pointer(sha256: str, size: int) -> bytes:
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
 
 
+def read_pointer(data: bytes) -> Blob | None:
+    """The large file that a pointer stands for, None where `data` is none, or not as Git LFS writes them."""
+    match = _POINTER.fullmatch(data) if len(data) <= POINTER_BYTES else None
+    return Blob(match[1].decode(), int(match[2])) if match else None
+
+
 def encode_tree(items: Items) -> Encoded:
     """The tree of these entries, in Git's order."""
     tree = Tree()
@@ -97,6 +136,50 @@ def encode_commit(tree: str, parents: Iterable[str], author: str, moment: dateti
     commit.author_timezone = commit.commit_timezone = 0
     commit.message = message.encode()
     return Encoded("commit", commit.id.decode(), commit.as_raw_string())
+
+
+def decode_commit(data: bytes) -> Written:
+    """What a commit says, in text that both databases take. Raises Invalid for what is no commit."""
+    try:
+        commit = GitCommit.from_string(data)
+        commit.check()
+        moment = datetime.fromtimestamp(min(max(int(commit.commit_time), 0), _LAST), UTC)
+    except (ObjectFormatException, ValueError, TypeError, AssertionError) as error:
+        raise Invalid(f"A commit is malformed: {error}.") from None
+    author = _decoded(commit.author.rpartition(b" <")[0] or commit.author, commit.encoding)
+    title, _, message = _decoded(commit.message or b"", commit.encoding).strip().partition("\n")
+    return Written(
+        commit.tree.decode(),
+        tuple(parent.decode() for parent in commit.parents),
+        author.strip()[:300],
+        moment,
+        title.strip(),
+        message.strip(),
+    )
+
+
+def decode_tag(data: bytes) -> Tagged:
+    """What an annotated tag says. Raises Invalid for what is none."""
+    try:
+        tag = Tag.from_string(data)
+        tag.check()
+        kind, target = tag.object
+    except (ObjectFormatException, ValueError, TypeError, AssertionError) as error:
+        raise Invalid(f"A tag is malformed: {error}.") from None
+    return Tagged(target.decode(), kind.type_name.decode())
+
+
+def _decoded(text: bytes, encoding: bytes | None) -> str:
+    """Text of a commit: UTF-8, else what the commit names, as far as it is readable."""
+    try:
+        found = text.decode()
+    except UnicodeDecodeError:
+        try:
+            named = codecs.lookup((encoding or b"").decode("ascii", "replace")).name
+        except LookupError:
+            named = "utf-8"
+        found = text.decode(named if named in _ENCODINGS else "utf-8", "replace")
+    return found.replace("\0", "")
 
 
 def encode_tag(name: str, commit: str, tagger: str, moment: datetime, message: str) -> Encoded:

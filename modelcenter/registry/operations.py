@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
 from modelcenter.errors import BlobNotFound, Invalid
-from modelcenter.registry import gitattributes, objects
+from modelcenter.registry import gitattributes, objects, quotas, uploads
+from modelcenter.registry.access import Actor
 from modelcenter.registry.blobs.interface import Blob, address
+from modelcenter.registry.contents import known_files
+from modelcenter.registry.database import insert_missing
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.names import check_path
+from modelcenter.registry.tables import AwaitedFile, File, Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +92,37 @@ def pointed(blob: Blob) -> Stored:
     return Stored(objects.file_oid(objects.pointer(blob.sha256, blob.size)), blob, is_lfs=True)
 
 
-def not_uploaded(operation: AddLfs) -> Invalid:
+def keep_files(session: Session, actor: Actor, repository: Repository, files: Iterable[Stored]) -> None:
+    """Makes the files known in this repository, large ones as readable here. Raises QuotaExceeded."""
+    ordered = sorted(files, key=lambda file: file.oid)
+    large = {file.oid: file.blob for file in ordered if file.is_lfs}
+    quotas.require_room(session, repository, [file.blob for file in ordered])
+    uploads.keep(session, actor, repository, large.values())
+    rows = [
+        {
+            "repository_id": repository.id,
+            "oid": file.oid,
+            "sha256": file.blob.sha256,
+            "size": file.blob.size,
+            "is_lfs": file.is_lfs,
+        }
+        for file in ordered
+    ]
+    insert_missing(session, File, rows)
+    for start in range(0, len(large), 1000):  # what was awaited has come
+        oids = list(large)[start : start + 1000]
+        session.execute(
+            delete(AwaitedFile).where(AwaitedFile.repository_id == repository.id, AwaitedFile.oid.in_(oids))
+        )
+    for oid, known in known_files(session, repository.id, large).items():
+        # A pointer that lay here as plain text, its content unknown until now.
+        if isinstance(known, File) and not known.is_lfs:
+            known.sha256, known.size, known.is_lfs = large[oid].sha256, large[oid].size, True
+
+
+def not_uploaded(path: str, sha256: str) -> Invalid:
     """The error that a large file is not here, or not the actor's to refer to: the two are told alike."""
-    return Invalid(
-        f"{operation.path} names the large file {operation.sha256}, which has not been uploaded here."
-    )
+    return Invalid(f"{path} names the large file {sha256}, which has not been uploaded here.")
 
 
 def _check_stored(hub: Hub, operation: AddLfs) -> None:
@@ -98,6 +131,6 @@ def _check_stored(hub: Hub, operation: AddLfs) -> None:
     try:
         size = hub.blobs.stat(address(operation.sha256))
     except BlobNotFound:
-        raise not_uploaded(operation) from None
+        raise not_uploaded(operation.path, operation.sha256) from None
     if operation.size not in (None, size):
-        raise not_uploaded(operation)
+        raise not_uploaded(operation.path, operation.sha256)

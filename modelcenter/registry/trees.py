@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from modelcenter.errors import Invalid
 from modelcenter.registry.objects import EMPTY_TREE, FOLDER, Encoded, Item, Items, encode_tree
 
 Load = Callable[[str], Items]  # the entries of a tree by its id
+LoadAll = Callable[[Collection[str]], Mapping[str, Items]]  # those of several trees
+TOGETHER = 500  # folders that are compared at once
 
 
 class Folder:
@@ -98,14 +101,55 @@ class Folder:
         return self._opened[name]
 
 
-def changed_paths(load: Load, old: str, new: str, folder: str = "") -> Iterator[tuple[str, str]]:
+def count_entries(load: LoadAll, root: str, most: int, counts: dict[str, int]) -> int:
+    """How many files and folders are below the tree `root`; of more than `most` some number above it.
+
+    A tree that is in several places counts in each and is looked at once, so that a few trees that unfold to
+    millions of paths cost no more than a few. counts: of trees that were counted before, where new ones join.
+    """
+    folders: dict[str, list[str]] = {}
+    entries: dict[str, int] = {}
+    level = {root} - counts.keys()
+    while level:
+        for oid, items in load(level).items():
+            entries[oid] = len(items)
+            folders[oid] = [item.oid for item in items.values() if item.is_folder]
+        if sum(entries.values()) > most:
+            return most + 1
+        level = {folder for oid in level for folder in folders[oid]} - counts.keys() - entries.keys()
+    waiting = [root]
+    while waiting:  # a folder after all that are in it
+        oid = waiting[-1]
+        missing = [] if oid in counts else [folder for folder in folders[oid] if folder not in counts]
+        waiting += missing
+        if not missing:
+            waiting.pop()
+            if oid not in counts:
+                counts[oid] = entries[oid] + sum(counts[folder] for folder in folders[oid])
+    return counts[root]
+
+
+def changed_paths(load: LoadAll, old: str, new: str) -> Iterator[tuple[str, str]]:
     """(folder, name) of each file and folder in which the trees `old` and `new` differ."""
-    before, after = load(old), load(new)
-    for name in before.keys() | after.keys():
-        was, is_now = before.get(name), after.get(name)
-        if was == is_now:
-            continue
-        yield folder, name
-        if is_now is not None and is_now.is_folder:
-            previous = was.oid if was is not None and was.is_folder else EMPTY_TREE
-            yield from changed_paths(load, previous, is_now.oid, f"{folder}/{name}" if folder else name)
+    return ((folder, name) for folder, name, _ in changed_items(load, old, new))
+
+
+def changed_items(load: LoadAll, old: str, new: str) -> Iterator[tuple[str, str, Item | None]]:
+    """(folder, name, what is there in `new`) of each file and folder in which two trees differ.
+
+    A folder comes before what is in it; those of one depth are read together, TOGETHER at a time.
+    """
+    waiting = deque([("", old, new)])
+    while waiting:
+        part = [waiting.popleft() for _ in range(min(TOGETHER, len(waiting)))]
+        trees = load({oid for _, *oids in part for oid in oids})
+        for folder, previous, present in part:
+            before, after = trees[previous], trees[present]
+            for name in before.keys() | after.keys():
+                was, is_now = before.get(name), after.get(name)
+                if was == is_now:
+                    continue
+                yield folder, name, is_now
+                if is_now is not None and is_now.is_folder:
+                    base = was.oid if was is not None and was.is_folder else EMPTY_TREE
+                    waiting.append((f"{folder}/{name}" if folder else name, base, is_now.oid))

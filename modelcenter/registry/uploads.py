@@ -7,18 +7,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dulwich.ignore import IgnoreFilter
-from sqlalchemy import exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
 from sqlalchemy.orm import Session
 
 from modelcenter.errors import BlobNotFound, RepositoryNotFound
-from modelcenter.registry import contents, lifecycle
-from modelcenter.registry.access import Actor, require
+from modelcenter.registry import contents, gitignore, lifecycle, quotas, revisions
+from modelcenter.registry.access import Actor, may, reached, require, require_files
 from modelcenter.registry.blobs.interface import Blob, Source, address
 from modelcenter.registry.database import insert_missing
 from modelcenter.registry.gitattributes import DEFAULT, NAME, Attributes
 from modelcenter.registry.hub import Hub
-from modelcenter.registry.tables import Commit, File, LargeFile, Repository, now
+from modelcenter.registry.names import check_path
+from modelcenter.registry.tables import Commit, File, LargeFile, ProposedFile, Repository, now
 
 REGULAR_MAX = 10_000_000  # bytes; above it a file is large whatever its name
 
@@ -48,19 +48,20 @@ def plan(
     repository: Repository,
     commit: Commit | None,
     files: Sequence[Announced],
-    gitignore: str | None = None,
+    ignoring: str | None = None,
 ) -> list[Plan]:
     """How each of `files` should travel to the branch at `commit` (None: a linked entry, still empty).
 
     Large is what `.gitattributes` says, what is binary or big; nothing that is empty. Ignored is what
-    the `.gitignore` sent along says, else that of the revision.
+    `ignoring` says, the text of a `.gitignore` sent along, else that of the revision. Raises Invalid.
     """
+    for file in files:
+        check_path(file.path)
     attributes = Attributes(_text(hub, session, repository, commit, NAME) if commit else DEFAULT.encode())
-    ignore = (
-        _text(hub, session, repository, commit, ".gitignore") if gitignore is None else gitignore.encode()
-    )
-    ignoring = IgnoreFilter(
-        [line for line in ignore.splitlines() if line.strip() and not line.startswith(b"#")]
+    ignored = gitignore.Ignored(
+        _text(hub, session, repository, commit, gitignore.NAME)
+        if ignoring is None
+        else ignoring.encode(errors="replace")
     )
     present = (
         {entry.path: entry for entry in contents.paths(session, repository, commit, [f.path for f in files])}
@@ -71,7 +72,7 @@ def plan(
         Plan(
             file.path,
             "lfs" if _is_large(file, attributes) else "regular",
-            bool(ignoring.is_ignored(file.path)),
+            ignored.has(file.path),
             entry.etag if (entry := present.get(file.path)) and entry.kind == "file" else None,
         )
         for file in files
@@ -83,56 +84,139 @@ def known_sizes(
 ) -> dict[str, int]:
     """The sizes of those large files that `actor` may place in `repository` without sending them.
 
-    They are what was uploaded to this repository, what `actor` uploaded anywhere, and what everybody may read
-    anyway. To know a hash is no right: other people's private files are unknown here.
+    They are what was uploaded to this repository (for those who may write to it; for others what is committed
+    to it), what `actor` uploaded anywhere that their token is good for, and what everybody may read anyway.
+    To know a hash is no right: other people's private files are unknown here, and so are one's own to a token
+    that does not reach them.
     """
     wanted = sorted({address(sha256) for sha256 in sha256s})
-    mine = LargeFile.repository_id == repository.id
-    if actor.account_id is not None:
-        mine = or_(mine, LargeFile.uploaded_by_id == actor.account_id)
-    public = exists().where(
+    # An uploader that is NULL has gone, and is not the anonymous caller.
+    uploaded: ColumnElement[bool] = (
+        false()
+        if actor.account_id is None
+        else and_(LargeFile.uploaded_by_id == actor.account_id, _reached(actor, LargeFile))
+    )
+    readable: ColumnElement[bool] = exists().where(
         Repository.id == File.repository_id, Repository.private.is_(False), Repository.gated.is_(None)
     )
+    if may(actor, "write", repository):
+        uploaded = or_(uploaded, LargeFile.repository_id == repository.id)
+    else:
+        readable = or_(readable, File.repository_id == repository.id)
     found: dict[str, int] = {}
     for start in range(0, len(wanted), 1000):
         part = wanted[start : start + 1000]
         for known in (
-            select(File.sha256, File.size).where(File.sha256.in_(part), public),
-            select(LargeFile.sha256, LargeFile.size).where(LargeFile.sha256.in_(part), mine),
+            select(File.sha256, File.size).where(File.sha256.in_(part), readable),
+            select(LargeFile.sha256, LargeFile.size).where(LargeFile.sha256.in_(part), uploaded),
+            select(ProposedFile.sha256, ProposedFile.size).where(
+                ProposedFile.sha256.in_(part),
+                ProposedFile.account_id == actor.account_id,
+                _reached(actor, ProposedFile),
+            ),
         ):
             found.update((sha256, size) for sha256, size in session.execute(known.distinct()))
     return found
 
 
+def _reached(actor: Actor, table: type[LargeFile | ProposedFile]) -> ColumnElement[bool]:
+    if actor.resources is None:
+        return true()
+    return exists().where(Repository.id == table.repository_id, reached(actor))
+
+
 def is_here(hub: Hub, session: Session, actor: Actor, repository: Repository, blob: Blob) -> bool:
     """Whether `actor` may place this large file in `repository` without sending it."""
-    if known_sizes(session, actor, repository, [blob.sha256]).get(blob.sha256) != blob.size:
-        return False
-    try:
-        return hub.blobs.stat(blob.sha256) == blob.size
-    except BlobNotFound:
-        return False
+    return bool(which_are_here(hub, session, actor, repository, [blob]))
+
+
+def which_are_here(
+    hub: Hub, session: Session, actor: Actor, repository: Repository, blobs: Sequence[Blob]
+) -> set[Blob]:
+    """Those of these large files that `actor` may place in `repository` without sending them."""
+    sizes = known_sizes(session, actor, repository, [blob.sha256 for blob in blobs])
+
+    def is_stored(blob: Blob) -> bool:
+        try:
+            return hub.blobs.stat(blob.sha256) == blob.size
+        except BlobNotFound:
+            return False
+
+    return {blob for blob in blobs if sizes.get(blob.sha256) == blob.size and is_stored(blob)}
+
+
+def has_sent(hub: Hub, actor: Actor, repo_id: str, blob: Blob) -> bool:
+    """Whether `actor` may refer to this large file in the repository by now."""
+    with hub.database.session() as session:
+        return is_here(hub, session, actor, lifecycle.get(session, actor, repo_id), blob)
 
 
 def receive(hub: Hub, actor: Actor, repo_id: str, blob: Blob, stream: Source) -> None:
-    """Takes the bytes of a large file for a repository that `actor` may write to.
+    """Takes the bytes of a large file for a repository that `actor` may write to or propose changes to.
 
     When it returns they are durable, and a later commit, or the same upload begun again, finds them. Raises
     BlobMismatch and keeps nothing where the bytes are others than announced.
     """
-    with hub.database.session() as session:
-        require(actor, "write", lifecycle.get(session, actor, repo_id))
+    check_sending(hub, actor, repo_id, blob)
     hub.blobs.put(stream, sha256=blob.sha256, size=blob.size)
+    note(hub, actor, repo_id, blob)
+
+
+def check_sending(hub: Hub, actor: Actor, repo_id: str, blob: Blob) -> None:
+    """Raises unless `actor` may send this file to the repository, before its bytes are taken."""
+    with hub.database.session() as session:
+        repository = lifecycle.get(session, actor, repo_id)
+        require_sending(actor, repository)
+        quotas.require_room(session, repository, [blob])
+
+
+def note(hub: Hub, actor: Actor, repo_id: str, blob: Blob) -> None:
+    """Writes down that `actor` has sent this file, which is in the store, to the repository."""
     with hub.database.transaction() as session:
         repository = lifecycle.get(session, actor, repo_id)
-        require(actor, "write", repository)
+        require_sending(actor, repository)
         if not lifecycle.hold(session, repository.id):
             raise RepositoryNotFound(repo_id)
         remember(session, actor, repository, [blob])
 
 
+def require_sending(actor: Actor, repository: Repository) -> None:
+    """Raises unless `actor` may send content to `repository`: to commit it, or to propose that.
+
+    Raises RepositoryNotFound, NotAuthenticated, AccessDenied, Gated.
+    """
+    require(actor, "propose", repository)
+    if not may(actor, "write", repository):
+        revisions.require_hosted(repository)
+        require_files(actor, repository)
+
+
 def remember(session: Session, actor: Actor, repository: Repository, blobs: Iterable[Blob]) -> None:
-    """Writes down that these large files may be read in `repository`."""
+    """Writes down that `actor` sent these large files to `repository` and may refer to them there.
+
+    So may all who write to it, if `actor` does; what was sent to be proposed is the sender's alone. Raises
+    QuotaExceeded.
+    """
+    blobs = sorted(blobs, key=lambda blob: blob.sha256)
+    quotas.require_room(session, repository, blobs)
+    if may(actor, "write", repository):
+        keep(session, actor, repository, blobs)
+        return
+    rows = [
+        {
+            "repository_id": repository.id,
+            "sha256": blob.sha256,
+            "account_id": actor.account_id,
+            "size": blob.size,
+            "created_at": now(),
+        }
+        for blob in blobs
+    ]
+    insert_missing(session, ProposedFile, rows)
+
+
+def keep(session: Session, actor: Actor, repository: Repository, blobs: Iterable[Blob]) -> None:
+    """Writes down that these large files may be read in `repository`: they came, or a commit names them."""
     rows = [
         {
             "repository_id": repository.id,
@@ -144,6 +228,35 @@ def remember(session: Session, actor: Actor, repository: Repository, blobs: Iter
         for blob in sorted(blobs, key=lambda blob: blob.sha256)
     ]
     insert_missing(session, LargeFile, rows)
+
+
+def lend(session: Session, actor: Actor, repo_id: str, target: str, sha256s: Sequence[str]) -> list[str]:
+    """Lets the repository `target` refer to these large files of another; gives back those that this has not.
+
+    Raises RepositoryNotFound, NotAuthenticated, AccessDenied, Gated, Invalid.
+    """
+    source = lifecycle.get(session, actor, repo_id)
+    require_files(actor, source)
+    borrower = lifecycle.get(session, actor, target)
+    require(actor, "write", borrower)
+    revisions.require_hosted(borrower)
+    if not lifecycle.hold(session, borrower.id):
+        raise RepositoryNotFound(target)
+    wanted = list(dict.fromkeys(address(sha256) for sha256 in sha256s))
+    found: dict[str, int] = {}
+    for start in range(0, len(wanted), 1000):
+        rows = session.execute(
+            select(File.sha256, File.size).where(
+                File.repository_id == source.id,
+                File.is_lfs.is_(True),
+                File.sha256.in_(wanted[start : start + 1000]),
+            )
+        )
+        found.update((sha256, size) for sha256, size in rows)
+    blobs = [Blob(sha256, size) for sha256, size in found.items()]
+    quotas.require_room(session, borrower, blobs)
+    keep(session, actor, borrower, blobs)
+    return [sha256 for sha256 in wanted if sha256 not in found]
 
 
 def _is_large(file: Announced, attributes: Attributes) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from importlib.metadata import version
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from modelcenter.checkpoint.files import Files
+from modelcenter.registry import texts
 from modelcenter.registry.tables import Verification, now
 from modelcenter.verification import Verdict, verify
 
@@ -16,7 +16,6 @@ MAX_ITEMS, MAX_CHARACTERS = 1000, 500  # of a list and of a text in a report tha
 
 # What values nobody foresaw make arithmetic and look-ups raise; a lost blob or database is no verdict.
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def judge(files: Files) -> Verdict:
@@ -40,17 +39,11 @@ def record(session: Session, repository_id: int, commit: str, verdict: Verdict) 
     row.version, row.verified_at = version("modelcenter"), now()
 
 
-def verdict_of(session: Session, repository_id: int, commit: str) -> Verdict | None:
-    """The verdict on a commit; None until it was judged."""
-    row = session.get(Verification, (repository_id, commit))
-    return Verdict.from_json(row.report) if row else None
-
-
 def storable(value: Any) -> Any:
     """`value` as JSON that both databases keep, with hostile lengths cut and characters replaced."""
     if isinstance(value, str):
         text = value if len(value) <= MAX_CHARACTERS else value[: MAX_CHARACTERS - 1] + "…"
-        return _NO_TEXT.sub("\ufffd", text)
+        return texts.storable(text)
     if isinstance(value, dict):
         return {storable(str(key)): storable(item) for key, item in list(value.items())[:MAX_ITEMS]}
     if isinstance(value, (list, tuple)):

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from modelcenter.cli import cli
 from modelcenter.errors import InvalidToken, NotAuthenticated
+from modelcenter.registry import accounts, repositories
 from modelcenter.registry.accounts import authenticate_password, authenticate_token
 from modelcenter.registry.hub import open_hub
 from modelcenter.settings import Settings
@@ -130,3 +131,59 @@ def test_a_port_in_use_is_an_error(data, live_hub):
     )  # fmt: skip
     assert result.returncode == 1
     assert port in result.stderr
+
+
+def test_a_check_says_what_is_lost(data):
+    run("create-user", "alice", "--data", data)
+    hub = open_hub(Settings.from_environment(data))
+    with hub.database.session() as session:
+        alice = accounts.actor_of(session, accounts.find(session, "alice"))
+    repositories.create(hub, alice, "alice/m")
+    assert run("check", "--data", data).output == "Files looked for: 1. Lost: 0.\n"
+    (sha256,) = hub.blobs
+    path = hub.blobs.path(sha256)
+    assert path is not None
+    path.chmod(0o644)
+    path.write_bytes(b"spoilt")
+    result = run("check", "--data", data, "--deep")
+    assert result.exit_code == 1
+    assert re.search(f"{sha256} is stored as bytes of SHA-256 [0-9a-f]{{64}}: alice/m\n", result.output)
+    assert result.output.endswith("Files read and hashed: 1. Lost: 1.\n")
+    hub.database.close()
+
+
+def test_a_quota_is_set_and_taken_away(data):
+    run("create-user", "alice", "--data", data)
+    found = run("set-quota", "alice", "1.5", "--data", data).output
+    assert found == "alice may store 1.50 GB, and has stored 0.00 GB.\n"
+    found = run("set-quota", "alice", "none", "--data", data).output
+    assert found == "alice may store as much as there is, and has stored 0.00 GB.\n"
+    assert run("set-quota", "alice", "many", "--data", data).exit_code == 2
+    assert run("set-quota", "nobody", "1", "--data", data).exit_code == 1
+
+
+def test_people_share_organisations_and_tokens_are_limited(data, monkeypatch):
+    monkeypatch.setenv("MODELCENTER_DATA", str(data))
+    for name in ("alice", "bob"):
+        run("create-user", name)
+    assert run("create-organization", "lab", "--admin", "alice").exit_code == 0
+    assert run("set-role", "lab", "bob", "write").exit_code == 0
+    assert "last to administer" in run("set-role", "lab", "alice", "none").stderr
+    assert "private unless said" in run("set-visibility", "lab", "private").stdout
+    words = ("create-token", "bob", "--scope", "write", "--resource", "lab", "--expires", "2099-01-31")
+    limited = run(*words).stdout.strip()
+    assert "nobody" in run(*words, "--resource", "nobody").stderr
+    assert run("create-token", "bob", "--expires", "2001-01-31").exit_code == 2
+    assert run("create-token", "bob", "--expires", "2099-01-31", "--days", "1").exit_code == 2
+    hub = open_hub(Settings.from_environment(data))
+    with hub.database.session() as session:
+        actor = authenticate_token(session, limited)
+        assert (actor.role_in("lab"), actor.role_in("bob")) == ("write", None)
+        assert accounts.find(session, "lab").private_by_default
+    assert run("disable-account", "bob").exit_code == 0
+    with hub.database.session() as session, pytest.raises(InvalidToken):
+        authenticate_token(session, limited)
+    assert run("disable-account", "bob", "--undo").exit_code == 0
+    with hub.database.session() as session:
+        assert authenticate_token(session, limited).name == "bob"
+    hub.database.close()

@@ -243,7 +243,7 @@ def test_download_prints_the_folder(at_hub, tiny_bert, unique, tmp_path):
 
 
 def test_an_upload_needs_no_switch_for_xet(at_hub, tiny_bert, unique):
-    """In a process of its own, as people run it: hf_xet is installed, the hub has no Xet."""
+    """In a process of its own, as people run it, with hf_xet installed."""
     environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_DISABLE_XET"}
     result = subprocess.run(
         [sys.executable, "-m", "modelcenter.cli", "upload", str(tiny_bert), f"alice/{unique}"],

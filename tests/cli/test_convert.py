@@ -2,13 +2,16 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file
 
+from modelcenter.checkpoint.source import READERS
 from modelcenter.cli import cli
+from modelcenter.exporting import export
 from tests.support import checkpoints
 from tests.support.pickles import NAMED, archive
 
@@ -94,6 +97,43 @@ def test_a_checkpoint_goes_to_openbmbs_form_and_back(tmp_path):
     assert told["identical"] == told["tensors"]
     same = load_file(source / "model.safetensors")
     assert load_file(tmp_path / "back" / "model.safetensors").keys() == same.keys()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written") / "original"
+    export(checkpoints.folder(checkpoints.FAMILIES["gpt2"][0]), folder, "modelcenter")
+    return folder
+
+
+@pytest.fixture
+def original(written, tmp_path):
+    """A pickle with its configuration."""
+    return shutil.copytree(written, tmp_path / "original")
+
+
+def test_pickles_go_to_another_form_through_the_closed_process(original, tmp_path, monkeypatch):
+
+    def opened(*_):
+        raise AssertionError("a pickle was read in this process")
+
+    monkeypatch.setattr("modelcenter.checkpoint.source.READERS", {**READERS, "pickle": opened})
+    result = run(original, tmp_path / "back", "--to", "huggingface", "--max-shard-size", "0.00001")
+    assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "back" / "model.safetensors.index.json").exists()
+    assert json.loads((tmp_path / "back" / "config.json").read_text())["model_type"] == "gpt2"
+    assert {path.name for path in tmp_path.iterdir()} == {"original", "back"}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [((), "asks to run os.system"), (("--timeout", "0.001"), "more than 0.001 seconds")]
+)
+def test_a_pickle_that_is_not_read_leaves_nothing_of_another_form(words, told, original, tmp_path):
+    if not words:
+        (original / "pytorch_model.pt").write_bytes(archive(NAMED["reduce"][0]))
+    result = run(original, tmp_path / "back", "--to", "native", *words)
+    assert result.exit_code == 1 and told in result.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"original"}
 
 
 def test_what_another_form_cannot_hold_is_told_and_leaves_nothing(tmp_path):

@@ -1,11 +1,13 @@
 """From a name to a folder: what is local, what is fetched, what is kept."""
 
+import json
 import logging
 import os
 import subprocess
 import sys
 
 import pytest
+import torch
 
 from modelcenter import client
 from modelcenter.client import Hub
@@ -20,6 +22,9 @@ from modelcenter.errors import (
     RepositoryNotFound,
     RevisionNotFound,
 )
+from tests.support.checkpoints import write
+
+MODULE = {"pooling_mode_cls_token": True, "in_features": 16, "out_features": 5}
 
 
 @pytest.fixture
@@ -28,8 +33,16 @@ def uploaded(at_hub, tiny_bert, unique) -> str:
     (tiny_bert / "pytorch_model.bin").write_bytes(b"the same weights again" * 100)
     (tiny_bert / "onnx").mkdir()
     (tiny_bert / "onnx" / "model.onnx").write_bytes(b"and again" * 100)
-    (tiny_bert / "1_Pooling").mkdir()
-    (tiny_bert / "1_Pooling" / "config.json").write_text("{}")
+    modules = {"": "Transformer", "pooling": "Pooling", "2_Dense": "Dense"}
+    listed = [
+        {"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in modules.items()
+    ]
+    (tiny_bert / "modules.json").write_text(json.dumps(listed))
+    for place in ("pooling", "2_Dense", "3_Unnamed"):
+        (tiny_bert / place).mkdir()
+        (tiny_bert / place / "config.json").write_text(json.dumps(MODULE))
+    for form in ("bin", "safetensors"):
+        write(tiny_bert / "2_Dense", {"linear.weight": torch.ones(5, 16), "linear.bias": torch.ones(5)}, form)
     (tiny_bert / "tokenizer_config.json").write_text("{}")
     (tiny_bert / "picture.png").write_bytes(b"\x89PNG")
     name = f"alice/{unique}"
@@ -76,7 +89,8 @@ def test_a_name_needs_a_hub(monkeypatch, tmp_path):
 def test_what_a_loader_needs_is_fetched_and_nothing_else(uploaded, tiny_bert):
     folder = client.locate(uploaded)
     assert names(folder) == {
-        "config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json", "1_Pooling/config.json",
+        "config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json", "modules.json",
+        "pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors",
     }  # fmt: skip
     assert (folder / "model.safetensors").read_bytes() == (tiny_bert / "model.safetensors").read_bytes()
 
@@ -135,7 +149,7 @@ def test_a_revision_is_fetched_as_it_is_named(uploaded, tiny_bert):
 def test_what_does_not_exist_is_told_in_our_words(uploaded, at_hub):
     with pytest.raises(RepositoryNotFound, match=f"alice/nothing does not exist on {at_hub.url}"):
         client.locate("alice/nothing")
-    with pytest.raises(RevisionNotFound, match="no revision v9"):
+    with pytest.raises(RevisionNotFound, match="Invalid rev id v9"):
         client.locate(uploaded, revision="v9")
     with pytest.raises(HubUnreachable, match="does not answer"):
         client.locate(uploaded, endpoint="http://127.0.0.1:9")

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
 
 from modelcenter.errors import AccessDenied, NotAuthenticated, RepositoryNotFound
-from modelcenter.registry import access, accounts, repositories
+from modelcenter.registry import access, accounts, organizations, repositories
 from modelcenter.registry.access import ANONYMOUS, Actor, Verb, may, require, visible
 from modelcenter.registry.tables import Repository, Role
 from tests.support.registry import again, person
@@ -18,14 +19,14 @@ VERBS: tuple[Verb, ...] = ("read", "write", "admin")
 @pytest.fixture
 def world(hub):
     """An organisation `Lab` with a public and a private repository, and somebody of each kind."""
-    owner = person(hub, "owner")
+    owner = person(hub, "owner", scope="admin")
     people: dict[str, Actor] = {role: person(hub, f"the-{role}", scope="admin") for role in ROLES}
     people |= {"stranger": person(hub, "stranger"), "site-admin": person(hub, "root", is_admin=True)}
     with hub.database.transaction() as session:
-        accounts.create_organization(session, owner, "Lab")
+        organizations.create(session, owner, "Lab")
     with hub.database.transaction() as session:
         for role in ROLES:
-            accounts.set_role(
+            organizations.set_role(
                 session,
                 accounts.actor_of(session, accounts.find(session, "owner")),
                 "Lab",
@@ -130,3 +131,28 @@ def test_refusals_say_what_is_missing(world):
         require(people["stranger"], "write", public)
     with pytest.raises(AccessDenied, match="create repositories in nowhere"):
         access.require_create(people["stranger"], "nowhere")
+
+
+def test_a_limited_token_is_good_for_what_it_names(world):
+    hub, people = world
+    names = ("public", "private", "contributed")
+    for who in ("owner", "site-admin", "contributor"):
+        for limit, reached in (
+            (["lab"], set(names)),
+            (["LAB/private"], {"private"}),
+            (["elsewhere"], set[str]()),
+        ):
+            actor = replace(people[who], resources=frozenset(map(str.lower, limit)), is_admin=False)
+            found = [repository(hub, name) for name in names]
+            belongs = who != "site-admin"  # whose power a limited token does not have
+            seen = {"public"} | (reached if belongs else set())
+            assert {row.name for row in found if may(actor, "read", row)} == seen
+            with hub.database.session() as session:
+                assert {row.name for row in session.scalars(select(Repository).where(visible(actor)))} == seen
+            proposed = {row.name for row in found if may(actor, "propose", row)}
+            assert proposed == (reached if belongs else reached & {"public"})
+    limited = replace(people["owner"], resources=frozenset({"lab/private"}))
+    with pytest.raises(AccessDenied, match="limited to lab/private"):
+        require(limited, "write", repository(hub, "public"))
+    with pytest.raises(AccessDenied, match="limited to lab/private"):
+        access.require_create(limited, "lab")

@@ -13,7 +13,7 @@ from modelcenter.errors import (
     InvalidToken,
     NotAuthenticated,
 )
-from modelcenter.registry import accounts
+from modelcenter.registry import accounts, organizations
 from modelcenter.registry.access import ANONYMOUS
 from modelcenter.registry.tables import Account, Activity, Token, now
 
@@ -135,7 +135,7 @@ def test_names_are_one_namespace_without_regard_to_case(session, ann):
     with pytest.raises(AlreadyExists, match="ANN"):
         accounts.create_user(session, "ANN")
     with pytest.raises(AlreadyExists):
-        accounts.create_organization(session, accounts.actor_of(session, ann), "ann")
+        organizations.create(session, accounts.actor_of(session, ann), "ann")
     assert accounts.find(session, "aNN").name == "Ann"
     with pytest.raises(AccountNotFound, match="nobody"):
         accounts.find(session, "nobody")
@@ -176,37 +176,37 @@ def test_names_that_can_be(session, name):
 
 def test_organisations_have_members_with_roles(session, ann):
     actor = accounts.actor_of(session, ann)
-    accounts.create_organization(session, actor, "Lab")
+    organizations.create(session, actor, "Lab")
     bob = accounts.create_user(session, "Bob")
-    accounts.set_role(session, accounts.actor_of(session, ann), "lab", "bob", "read")
+    organizations.set_role(session, accounts.actor_of(session, ann), "lab", "bob", "read")
     assert dict(accounts.actor_of(session, bob).organizations) == {"Lab": "read"}
-    accounts.set_role(session, accounts.actor_of(session, ann), "lab", "bob", "write")
+    organizations.set_role(session, accounts.actor_of(session, ann), "lab", "bob", "write")
     assert accounts.actor_of(session, bob).role_in("LAB") == "write"
-    accounts.set_role(session, accounts.actor_of(session, ann), "lab", "bob", None)
+    organizations.set_role(session, accounts.actor_of(session, ann), "lab", "bob", None)
     session.flush()
     assert accounts.actor_of(session, bob).role_in("lab") is None
     assert accounts.actor_of(session, ann).role_in("lab") == "admin"
 
 
 def test_only_administrators_give_roles(session, ann):
-    accounts.create_organization(session, accounts.actor_of(session, ann), "Lab")
+    organizations.create(session, accounts.actor_of(session, ann), "Lab")
     bob = accounts.create_user(session, "Bob")
     with pytest.raises(AccessDenied):
-        accounts.set_role(session, accounts.actor_of(session, bob), "lab", "bob", "admin")
+        organizations.set_role(session, accounts.actor_of(session, bob), "lab", "bob", "admin")
     with pytest.raises(AccessDenied):
-        accounts.set_role(session, accounts.actor_of(session, ann, "read"), "lab", "bob", "admin")
+        organizations.set_role(session, accounts.actor_of(session, ann, "read"), "lab", "bob", "admin")
     with pytest.raises(NotAuthenticated):
-        accounts.set_role(session, ANONYMOUS, "lab", "bob", "admin")
+        organizations.set_role(session, ANONYMOUS, "lab", "bob", "admin")
     root = accounts.create_user(session, "root", is_admin=True)
-    accounts.set_role(session, accounts.actor_of(session, root), "lab", "bob", "contributor")
+    organizations.set_role(session, accounts.actor_of(session, root), "lab", "bob", "contributor")
     with pytest.raises(Invalid):
-        accounts.set_role(session, accounts.actor_of(session, root), "ann", "bob", "read")
+        organizations.set_role(session, accounts.actor_of(session, root), "ann", "bob", "read")
     with pytest.raises(Invalid):
-        accounts.set_role(session, accounts.actor_of(session, root), "lab", "lab", "read")
+        organizations.set_role(session, accounts.actor_of(session, root), "lab", "lab", "read")
 
 
 def test_organisations_have_neither_tokens_nor_passwords(session, ann):
-    lab = accounts.create_organization(session, accounts.actor_of(session, ann), "Lab")
+    lab = organizations.create(session, accounts.actor_of(session, ann), "Lab")
     with pytest.raises(Invalid):
         accounts.create_token(session, lab, scope="read")
     with pytest.raises(NotAuthenticated):
@@ -215,10 +215,10 @@ def test_organisations_have_neither_tokens_nor_passwords(session, ann):
 
 def test_each_act_is_written_down(session, ann):
     actor = accounts.actor_of(session, ann)
-    accounts.create_organization(session, actor, "Lab")
+    organizations.create(session, actor, "Lab")
     actor = accounts.actor_of(session, ann)
     accounts.create_user(session, "Bob")
-    accounts.set_role(session, actor, "Lab", "Bob", "read")
+    organizations.set_role(session, actor, "Lab", "Bob", "read")
     accounts.create_token(session, ann, scope="read")
     accounts.revoke_token(session, actor, session.query(Token).one().id)
     events = [

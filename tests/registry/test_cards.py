@@ -103,7 +103,7 @@ def test_errors_say_what_was_found_and_expected():
     assert card_of("modelcenter: {parameters: -1}").errors == (
         "modelcenter.parameters is -1; expected a positive whole number.",
     )
-    assert any("`other`" in warning for warning in card_of("license: my-own").warnings)
+    assert any("license: other" in error for error in card_of("license: my-own").errors)
     assert any("no metadata" in warning for warning in read_card("# Only text").warnings)
 
 

@@ -70,6 +70,24 @@ def test_all_folders_at_once(hub, files):
     assert [entry.path for entry in Listing(hub)("sub", recursive=True)] == paths[3:6]
 
 
+def test_pages_in_any_size(hub, ann):
+    names = ["a", "a-b", "a.b/c", "a/b/c/d", "a/b0/x", "a0/y", "b/a/a", "b/z", "z"]
+    commit(hub, ann, "ann/m", {name + ("/f" if name == "a" else ""): b"" for name in names})
+    listing = Listing(hub)
+    whole = [entry.path for entry in listing(recursive=True)]
+    assert whole == sorted(whole)
+    for limit in range(1, len(whole) + 2):
+        found: list[str] = []
+        while page := listing(recursive=True, after=found[-1] if found else None, limit=limit):
+            assert len(page) <= limit
+            found += [entry.path for entry in page]
+        assert found == whole, limit
+    for after in ("", "A", "a/", "a/b/", "a/b/c/zz", "b/", "zz"):
+        assert [entry.path for entry in listing(recursive=True, after=after)] == [
+            path for path in whole if path > after
+        ]
+
+
 def test_pages(hub, files):
     whole = [entry.path for entry in Listing(hub)(recursive=True)]
     found: list[str] = []

@@ -181,7 +181,7 @@ def test_a_hostile_pickle_fails_with_its_reason_and_may_be_asked_for_again(hub, 
 
 @on_sqlite
 def test_limits_are_the_settings(hub, alice):
-    hub = Hub(replace(hub.settings, convert_seconds=0), hub.database, hub.blobs)
+    hub = Hub(replace(hub.settings, convert_seconds=0), hub.database, hub.blobs, hub.staging)
     asked(hub, alice)
     Worker(hub, HANDLERS).run_all()
     _, row = told(hub)
@@ -250,7 +250,7 @@ def test_an_account_that_is_gone_converts_nothing(hub, alice):
 
 
 def test_uploads_are_converted_unasked_where_that_is_set(hub, alice):
-    hub = Hub(replace(hub.settings, convert_uploads=True), hub.database, hub.blobs)
+    hub = Hub(replace(hub.settings, convert_uploads=True), hub.database, hub.blobs, hub.staging)
     commit(hub, alice, NAME, {}, large={"pytorch_model.bin": pickled({"new": torch.zeros(2)})})
     Worker(hub, HANDLERS).run_all()
     status, row = told(hub)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from modelcenter.registry import describing, repositories, verify
+from modelcenter.registry import describing, repositories
 from modelcenter.registry.access import ANONYMOUS
 from modelcenter.registry.handlers import HANDLERS
 from modelcenter.registry.jobs import Worker
 from modelcenter.registry.tables import Model
-from tests.support.registry import commit, person
+from tests.support.registry import commit, person, verdict_of
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def told(hub, revision="main") -> Model:
             for entry in repositories.tree(session, repository, head, recursive=True)
             if entry.kind == "file"
         ]
-        verdict = verify.verdict_of(session, repository.id, head.oid)
+        verdict = verdict_of(session, repository.id, head.oid)
         row = session.get(Model, repository.id)
         return describing.current_facts(hub, repository, row, head, files, verdict)
 

@@ -17,7 +17,7 @@ from modelcenter.registry.jobs import Worker
 from modelcenter.registry.search import Query, find
 from modelcenter.registry.tables import Facet, Job, Model, Repository, Verification
 from tests.support.files import MemoryFiles
-from tests.support.registry import commit, person
+from tests.support.registry import commit, person, verdict_of
 
 CARD = (
     "---\nlanguage: [zh-CN, en]\nlicense: mit\ntags: [legal, demo]\ndatasets: [wikipedia]\n"
@@ -87,7 +87,7 @@ def test_a_commit_makes_its_model_known(hub, alice, folder):
     assert facets_of(hub, "language") == {"zh", "en"}
     assert facets_of(hub, "base_model") == {"google-bert/bert-base-chinese"}
     with hub.database.session() as session:
-        verdict = verify.verdict_of(session, model.repository_id, done.oid)
+        verdict = verdict_of(session, model.repository_id, done.oid)
         assert verdict is not None
         assert verdict.is_complete
         for text in ("裁判文书", "法律", "检索", "zh", "legal", "bert 中文", "alice"):
@@ -224,7 +224,7 @@ def test_whatever_a_repository_holds_is_judged(hub, alice, case):
         assert row.status == model.verdict
         assert row.report["problem"]
         assert len(json.dumps(row.report)) < 2_000_000
-        kept = verify.verdict_of(session, row.repository_id, row.commit_oid)
+        kept = verdict_of(session, row.repository_id, row.commit_oid)
         assert kept is not None
         assert kept.status == row.status
         assert find(session, Query(text="law"), ANONYMOUS).total == 1

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from modelcenter.registry.jobs import MAX_ATTEMPTS, Worker, enqueue, pending
+from modelcenter.registry.jobs import MAX_ATTEMPTS, Hopeless, Worker, enqueue, pending
 from modelcenter.registry.tables import Job, now
 
 # Begins a job and never ends it.
@@ -281,3 +281,18 @@ def test_jobs_done_long_ago_are_forgotten_and_failures_kept(hub, worker):
     queue(hub, 3)
     worker.run_all()
     assert [job.state for job in jobs(hub)] == ["failed", "done"]
+
+
+def test_what_is_hopeless_is_tried_once(hub):
+    tried = []
+
+    def give_up(hub, payload):
+        tried.append(payload)
+        raise Hopeless("Nobody has that.")
+
+    with hub.database.transaction() as session:
+        enqueue(session, "hopeless", {})
+    assert Worker(hub, {"hopeless": give_up}).run_all() == 1
+    with hub.database.session() as session:
+        job = session.scalars(select(Job)).one()
+    assert (job.state, job.error, len(tried)) == ("failed", "Nobody has that.", 1)

@@ -15,7 +15,7 @@ from modelcenter.errors import (
     NotHosted,
     RepositoryNotFound,
 )
-from modelcenter.registry import accounts, repositories
+from modelcenter.registry import accounts, organizations, repositories
 from modelcenter.registry.access import ANONYMOUS, Actor
 from modelcenter.registry.repositories import AddFile
 from modelcenter.registry.tables import Activity, Base, Facet, Job, Model, Repository, Verification
@@ -149,7 +149,7 @@ def test_owner_is_oneself_or_an_organisation_where_one_may_write(hub, ann, root)
     with pytest.raises(Invalid):
         repositories.create(hub, ann, "m")
     with hub.database.transaction() as session:
-        accounts.create_organization(session, ann, "Lab")
+        organizations.found(session, ann, "Lab")
     assert repositories.create(hub, again(hub, ann), "lab/m").repo_id == "Lab/m"
     assert repositories.create(hub, root, "ann/by-root").repo_id == "Ann/by-root"
 

@@ -6,6 +6,7 @@ import io
 import os
 import random
 import subprocess
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 import pytest
@@ -117,6 +118,9 @@ class Store(dict[str, dict[str, Item]]):
     def load(self, oid: str) -> dict[str, Item]:
         return {} if oid == EMPTY_TREE else self[oid]
 
+    def load_all(self, oids: Collection[str]) -> dict[str, dict[str, Item]]:
+        return {oid: self.load(oid) for oid in oids}
+
     def keep(self, trees: list[Encoded]) -> None:
         self.update({encoded.oid: objects.decode_tree(encoded.data) for encoded in trees})
 
@@ -159,7 +163,8 @@ def test_edited_trees_are_those_that_git_writes_of_the_same_files(git, seed):
         store.keep(trees)
         assert store.files(root) == files
         changed = {
-            f"{folder}/{name}" if folder else name for folder, name in changed_paths(store.load, old, root)
+            f"{folder}/{name}" if folder else name
+            for folder, name in changed_paths(store.load_all, old, root)
         }
         different = {path for path in before.keys() | files.keys() if before.get(path) != files.get(path)}
         gone = {path for path in different if path not in files}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import select
 
@@ -70,7 +72,7 @@ def test_pull_requests_are_revisions(hub, ann, head):
     ["nowhere", "", "refs/heads/nowhere", "refs/pr/1", "0" * 40, "0" * 7, "v1", "main/", "HEAD", "模型"],
 )
 def test_what_is_no_revision_is_not_found(hub, ann, head, revision):
-    with pytest.raises(RevisionNotFound, match="ann/m has no revision"):
+    with pytest.raises(RevisionNotFound, match="ann/m has no branch"):
         resolve(hub, revision)
 
 
@@ -84,13 +86,11 @@ def test_a_branch_goes_before_a_tag_and_a_commit_id_before_both(hub, ann, head):
     with hub.database.transaction() as session:
         repositories.create_branch(session, ann, "ann/m", "same", head)
         repositories.create_tag(session, ann, "ann/m", "same", first)
-        repositories.create_branch(session, ann, "ann/m", first[:8], head)
         with pytest.raises(Invalid):
             repositories.create_branch(session, ann, "ann/m", first)
     assert resolve(hub, "same") == head
     assert resolve(hub, "refs/tags/same") == first
-    assert resolve(hub, first[:8]) == head  # a branch that looks like a short id is still a branch
-    assert resolve(hub, first) == first
+    assert resolve(hub, first[:8]) == resolve(hub, first) == first
 
 
 def test_commits_of_other_repositories_are_no_revisions(hub, ann, head):
@@ -165,6 +165,8 @@ def test_tags_come_and_go_with_and_without_a_message(hub, ann, head):
         "\ud800",
         "0" * 40,
         "HEAD",
+        "-x",
+        "A" * 40,
     ],
 )
 def test_names_that_git_refuses(hub, ann, head, name):
@@ -172,6 +174,41 @@ def test_names_that_git_refuses(hub, ann, head, name):
         for create in (repositories.create_branch, repositories.create_tag):
             with pytest.raises(Invalid):
                 create(session, ann, "ann/m", name)
+
+
+def test_no_ref_is_a_folder_of_another(hub, ann, head):
+    with hub.database.transaction() as session:
+        for create in (repositories.create_branch, repositories.create_tag):
+            create(session, ann, "ann/m", "a/b/c")
+            for clash in ("a", "a/b", "a/b/c/d"):
+                with pytest.raises(AlreadyExists, match=f"a/b/c already .* refs/[a-z]+/{clash} cannot"):
+                    create(session, ann, "ann/m", clash)
+            for free in ("A", "a/bb", "a/b/d", "a-b", "a0", "%"):
+                create(session, ann, "ann/m", free)
+
+
+def test_of_two_refs_made_at_once_that_clash_one_stands(hub, ann, head):
+    def create(name: str) -> bool:
+        try:
+            with hub.database.transaction() as session:
+                repositories.create_branch(session, ann, "ann/m", name)
+        except AlreadyExists:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(4):
+            names = [f"r{number}" + "/x" * depth for depth in range(8)]
+            assert sum(pool.map(create, names)) == 1
+
+
+def test_no_ref_hides_a_commit(hub, ann, head):
+    for name in (head[:7], head[:20].upper()):
+        with hub.database.transaction() as session, pytest.raises(Invalid, match="commit's id"):
+            repositories.create_tag(session, ann, "ann/m", name)
+    with hub.database.transaction() as session:
+        repositories.create_tag(session, ann, "ann/m", "20240101")
+        repositories.create_tag(session, ann, "ann/m", head[:6])
 
 
 def test_refs_are_moved_by_those_who_may_write(hub, ann, head):

@@ -4,12 +4,12 @@ import hashlib
 
 import pytest
 
-from modelcenter.errors import AccessDenied, BlobMismatch, NotAuthenticated, RepositoryNotFound
+from modelcenter.errors import AccessDenied, BlobMismatch, Gated, NotAuthenticated, RepositoryNotFound
 from modelcenter.registry import repositories, uploads
 from modelcenter.registry.access import ANONYMOUS
 from modelcenter.registry.blobs.interface import Blob
 from modelcenter.registry.uploads import Announced
-from tests.support.registry import commit, person, upload
+from tests.support.registry import commit, limited, person, upload
 
 
 @pytest.fixture
@@ -50,17 +50,33 @@ def test_other_bytes_than_announced_leave_nothing(hub, ann):
     assert set(hub.blobs) == before
 
 
-def test_only_those_who_may_write_send(hub, ann):
+def test_only_those_who_may_write_or_propose_send(hub, ann):
     repositories.create(hub, ann, "ann/secret", private=True)
-    bob = person(hub, "bob")
+    repositories.create(hub, ann, "ann/gated")
+    with hub.database.transaction() as session:
+        repositories.update(session, ann, "ann/gated", gated="manual")
+    bob, reader = person(hub, "bob"), person(hub, "reader", scope="read")
     for actor, repo_id, reason in [
         (ANONYMOUS, "ann/m", NotAuthenticated),
-        (bob, "ann/m", AccessDenied),
+        (reader, "ann/m", AccessDenied),
+        (bob, "ann/gated", Gated),
         (bob, "ann/secret", RepositoryNotFound),
     ]:
         with pytest.raises(reason):
             uploads.receive(hub, actor, repo_id, blob_of(b"x"), [b"x"])
     assert blob_of(b"x").sha256 not in set(hub.blobs)
+
+
+def test_what_is_sent_to_be_proposed_is_its_senders_alone(hub, ann):
+    """Until a commit names it: neither the repository's owner nor another reader gains by the hash."""
+    bob, eve = person(hub, "bob"), person(hub, "eve")
+    blob = upload(hub, bob, "ann/m", b"weights")
+    for actor, expected in ((bob, True), (eve, False), (ann, False)):
+        assert is_here(hub, actor, "ann/m", blob) is expected
+    owned = upload(hub, ann, "ann/m", b"of ann, not yet committed")
+    assert not is_here(hub, bob, "ann/m", owned)
+    upload(hub, ann, "ann/m", b"weights")
+    assert is_here(hub, ann, "ann/m", blob)
 
 
 def test_what_everybody_may_read_need_not_be_sent(hub, ann):
@@ -92,6 +108,20 @@ def test_what_not_everybody_may_read_must_be_sent(hub, ann, closed):
     for data in (b"weights", b"secret text"):
         assert not is_here(hub, bob, "bob/m", blob_of(data))
     assert is_here(hub, ann, "ann/other", blob_of(b"weights"))  # ann has sent it once
+
+
+def test_a_limited_token_brings_nothing_out_of_where_it_does_not_reach(hub, ann):
+    """Whoever holds it holds hashes, not the content: neither what ann committed nor what she proposed."""
+    repositories.create(hub, ann, "ann/secret", private=True)
+    repositories.create(hub, person(hub, "bob"), "bob/m")
+    commit(hub, ann, "ann/secret", {}, large={"model.bin": b"secret weights"})
+    proposed = upload(hub, ann, "bob/m", b"proposed weights")
+    narrow, wide = limited(hub, ann, "ann/m"), limited(hub, ann, "ann")
+    for blob in (blob_of(b"secret weights"), proposed):
+        assert is_here(hub, ann, "ann/m", blob)
+        assert not is_here(hub, narrow, "ann/m", blob)
+    assert is_here(hub, wide, "ann/m", blob_of(b"secret weights"))
+    assert is_here(hub, narrow, "ann/m", upload(hub, narrow, "ann/m", b"its own"))
 
 
 def test_what_the_store_lost_must_be_sent_again(hub, ann):

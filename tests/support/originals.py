@@ -125,25 +125,36 @@ ORIGINALS = (
     Original("gpt2-exact", "gpt2", _EVEN | {"vocab_size": 102, "position_size": 20, "attn_scale": False}),
     Original("bert", "bert", _EVEN | {"position_size": 20, "type_size": 2}),
     Original("bert-untied", "bert", _EVEN | {"position_size": 20, "type_size": 2, "tied": False}),
-    Original("bert-classes", "bert", _SMALL | {"position_size": 20, "type_size": 2, "cls_head": 5}),
+    Original("bert-classes", "bert", _EVEN | {"position_size": 20, "type_size": 2, "cls_head": 5}),
     Original("roberta", "roberta", _EVEN | {"position_size": 22, "type_size": 1, "pad_token_id": 1}),
     Original("longformer", "longformer", _EVEN | {
         "position_size": 24, "type_size": 2, "attention_window": 4, "pad_token_id": 1,
     }, {"global_attention_mask": torch.eye(LENGTH, dtype=torch.long)[[0, 0, 3]]}),
     Original("t5", "t5", _SIDES | _BUCKETS),
     Original("t5-scale", "t5", _SIDES | {"scale": True}),
+    Original("t5-classes", "t5", _SIDES | {"cls_head": 5, "proj_bias": True}),
+    Original("t5-scale-classes", "t5", _SIDES | {"cls_head": 5, "scale": True}),
     Original("t5-v1.1", "t5", _SIDES | {"tied": False, "ffn_activate_fn": "gated_gelu_new"}),
     Original("cpm1", "cpm1", _SMALL | _BUCKETS | {"length_scale": True, "attn_scale": True, "tied": True}),
     Original("cpm1-context", "cpm1", _SMALL | _BUCKETS, _PREFIX),
     Original("cpm2", "cpm2", _SIDES | _BUCKETS | {"length_scale": True, "attn_scale": True}),
+    Original("cpm2-classes", "cpm2", _SIDES | {"length_scale": True, "cls_head": 5, "proj_bias": True}),
     Original("cpm3", "cpm3", _CPM3, _SEGMENTED),
+    Original("cpm3-classes", "cpm3", _CPM3 | {"cls_head": 5}, _SEGMENTED),
     Original("cpm3-segments", "cpm3", _CPM3 | {"absolute_inner_segment": False, "tied": False}, _SEGMENTED),
     Original("glm", "glm", _SMALL | {
         "position_size": 20, "sop_tok_id": 98, "eop_tok_id": 99, "mask_tok_id": 100,
+    }),
+    Original("glm-classes", "glm", _SMALL | {
+        "position_size": 20, "sop_tok_id": 98, "eop_tok_id": 99, "mask_tok_id": 100, "cls_head": 5,
     }),
     Original("gptj", "gptj", _EVEN | {"pos_rotary_dim": 4}),
     Original("opt", "opt", _EVEN | {"position_size": 20}),
     Original("vit", "vit", {
         "img_size": 32, "hidden_size": 32, "num_heads": 4, "num_layers": 2, "mlp_size": 44, "num_classes": 7,
+    }),
+    Original("vit-represented", "vit", {
+        "img_size": 32, "hidden_size": 32, "num_heads": 4, "num_layers": 2, "mlp_size": 44, "num_classes": 7,
+        "representation_size": 20,
     }),
 )  # fmt: skip

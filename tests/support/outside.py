@@ -19,7 +19,12 @@ def live_hub(tmp_path_factory) -> Iterator[Server]:
     """One running hub for all tests that leave others' repositories alone."""
     from tests.support.server import running_server
 
-    with running_server(tmp_path_factory.mktemp("live-hub")) as running:
+    with (
+        running_server(tmp_path_factory.mktemp("live-hub")) as running,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        # hf_xet remembers by the hub's address what it sent, and reads once where it keeps that.
+        patch.setenv("HF_XET_CACHE", str(tmp_path_factory.mktemp("xet")))
         yield running
 
 

@@ -13,17 +13,27 @@ Values = dict[str, Any]
 class Recipe:
     """How a checkpoint is made.
 
-    settings: of transformers' configuration. respell: config.json as other writers spell it. apart: tied
-    tensors that get values of their own. copies: tensors that the file holds once more, copy -> original.
-    lacks: tensors that released files do not hold; optional: those that some do not.
-    keywords: of the class. seed: of all values. only_numbers: whether another recipe's files have the same
-    tensors, so that only what the model computes is new. oracle: the module in tests/support/oracles that has
-    the class, where transformers has none. attention: which of transformers' implementations is asked.
-    least_id: of the tokens asked, where smaller ones are padding whatever the mask says. first_id: the first
-    token asked, where a text needs that. sees_ahead: whether
-    a text sees what follows, so that a cache changes answers. segments: the kinds of token_type_ids that it
-    is asked with, where its configuration does not say. row_by_row: whether transformers takes padding in a
-    batch of one row alone.
+    The model:
+      model         the class that writes it, and answers for it
+      oracle        the module in tests/support/oracles that has the class, where transformers has none
+      settings      of the class's configuration; keywords: of the class itself
+      seed          of all values
+      kind          what it is asked with: tokens, a source and tokens, or images
+
+    Its files:
+      respell       config.json as other writers spell it
+      apart         tied tensors that get values of their own
+      copies        tensors that the file holds once more, copy -> original
+      lacks         tensors that released files do not hold; optional: those that some do not
+      only_numbers  whether another recipe's files have the same tensors: only what is computed is new
+
+    What it is asked:
+      attention     which of transformers' implementations
+      segments      the kinds of token_type_ids, where its configuration does not say
+      least_id      of the tokens, where smaller ones are padding whatever the mask says
+      first_id      the first token, where a text needs one
+      row_by_row    whether transformers takes padding in a batch of one row alone
+      sees_ahead    whether a text sees what follows, so that a cache changes answers
     """
 
     name: str

@@ -102,6 +102,20 @@ class Server:
         finally:
             hub.database.close()
 
+    def peak_memory(self) -> int:
+        """Bytes: the largest resident set that any of its processes had."""
+        assert self.process is not None
+        peaks = []
+        for status in Path("/proc").glob("[0-9]*/status"):
+            try:
+                fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+                group = int(Path(status.parent, "stat").read_text().rsplit(")", 1)[1].split()[2])
+                if group == self.process.pid:
+                    peaks.append(int(fields["VmHWM"].split()[0]) * 1024)
+            except (OSError, KeyError):
+                continue
+        return max(peaks)
+
     def get(self, path: str, token: str | None = None, **options: object) -> httpx2.Response:
         """A plain GET, redirects not followed."""
         return self.request("GET", path, token, **options)
@@ -171,7 +185,6 @@ def client_environment(server: Server, home: Path, token: str | None = None) -> 
         **clean_environment(),
         "HF_ENDPOINT": server.url,
         "HF_HOME": str(home),
-        "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "NO_PROXY": "127.0.0.1",

@@ -21,10 +21,21 @@ if TYPE_CHECKING:
     "admin",
     cls=Commands,
     package="modelcenter.cli.admin",
-    names=("migrate", "create-user", "create-token", "seed"),
+    names=(
+        "migrate",
+        "create-user",
+        "create-token",
+        "create-organization",
+        "set-role",
+        "set-visibility",
+        "set-quota",
+        "disable-account",
+        "seed",
+        "check",
+    ),
 )
 def command() -> None:
-    """Tend a hub: its schema, people, tokens and catalogue."""
+    """Tend a hub: its schema, people, tokens, catalogue and store."""
 
 
 @contextmanager

@@ -27,13 +27,44 @@ if TYPE_CHECKING:
     help="What the token's bearer may do in NAME's stead.",
 )
 @click.option("--label", default="command line", show_default=True, help="What the token is for.")
+@click.option(
+    "--resource",
+    "resources",
+    metavar="OWNER[/NAME]",
+    multiple=True,
+    help="An account or model that it is good for. Repeatable. Default: all that NAME may reach.",
+)
 @click.option("--days", type=click.IntRange(1), help="Days until it expires. Default: never.")
-def command(name: str, data: Path | None, scope: Scope, label: str, days: int | None) -> None:
+@click.option(
+    "--expires", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="The day (UTC) it expires on."
+)
+def command(
+    name: str,
+    data: Path | None,
+    scope: Scope,
+    label: str,
+    resources: tuple[str, ...],
+    days: int | None,
+    expires: datetime | None,
+) -> None:
     """Create an access token for the user NAME and print it, alone: it is kept hashed and not shown again."""
+    if days and expires:
+        raise click.UsageError("--days and --expires say the same: give one of them.")
+    expires_at = expires.replace(tzinfo=UTC) if expires else None
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        raise click.BadParameter(f"{expires_at:%Y-%m-%d} is past.", param_hint="--expires")
     with opened(data) as hub:
         from modelcenter.registry.accounts import create_token, find
 
-        expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
+        if days:
+            expires_at = datetime.now(UTC) + timedelta(days=days)
         with hub.database.transaction() as session:
-            token = create_token(session, find(session, name), scope=scope, name=label, expires_at=expires_at)
+            token = create_token(
+                session,
+                find(session, name),
+                scope=scope,
+                name=label,
+                expires_at=expires_at,
+                resources=resources or None,
+            )
     say(token)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
@@ -66,8 +67,67 @@ class BlobStore(Protocol):
         """Removes the blob; no error where it is not there. Who reads it at the moment may finish."""
         ...
 
+    def quarantine(self, sha256: str) -> None:
+        """Takes a damaged blob out of the store and keeps its bytes aside for people. Raises BlobNotFound."""
+        ...
+
+    def link(self, sha256: str, *, content_type: str, disposition: str) -> str | None:
+        """A signed address from which a client may read the blob itself, answered with these two headers.
+
+        None where clients cannot reach the store, or should not. Does not ask whether the blob is there.
+        """
+        ...
+
     def __iter__(self) -> Iterator[str]:
         """The addresses of all whole blobs, in no order; one put or deleted meanwhile may appear or not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an upload, numbered from 1, as the store acknowledged it."""
+
+    number: int
+    etag: str
+
+
+@runtime_checkable
+class DirectStore(Protocol):
+    """A store that clients can reach: they send to signed addresses, and the hub takes over what has arrived.
+
+    `name` is the hub's own for each upload; nothing under it is a blob before `accept`.
+    """
+
+    @property
+    def takes_uploads(self) -> bool:
+        """Whether clients may be sent to the store."""
+        ...
+
+    def upload_link(self, name: str, blob: Blob, *, seconds: int) -> str:
+        """Where to PUT the bytes of `blob`; length and hash are signed, for stores that enforce them."""
+        ...
+
+    def begin_parts(self, name: str) -> str:
+        """Begins an upload in parts and returns the store's id of it."""
+        ...
+
+    def part_link(self, name: str, upload: str, number: int, size: int, *, seconds: int) -> str:
+        """Where to PUT part `number`, of so many bytes."""
+        ...
+
+    def finish_parts(self, name: str, upload: str, parts: Sequence[Part]) -> None:
+        """Puts the parts together; again is no error. Raises Invalid where they are not all there."""
+        ...
+
+    def accept(self, name: str, blob: Blob) -> bool:
+        """Makes what has arrived under `name` the announced blob, and says whether anything had.
+
+        It is read back and hashed before it gets its address. Raises BlobMismatch, and removes it then.
+        """
+        ...
+
+    def clear(self, before: datetime) -> None:
+        """Removes what began to arrive before that moment and never became a blob."""
         ...
 
 
@@ -84,7 +144,7 @@ def hashed(stream: Source, write: Callable[[bytes], object], sha256: str | None,
     A stream longer than announced is left at once: its sender decides no further how much is written.
     """
     digest, length = hashlib.sha256(), 0
-    for chunk in _chunks(stream):
+    for chunk in pieces(stream):
         length += len(chunk)
         if size is not None and length > size:
             raise BlobMismatch(f"{size} bytes", "more")
@@ -97,7 +157,8 @@ def hashed(stream: Source, write: Callable[[bytes], object], sha256: str | None,
     return Blob(digest.hexdigest(), length)
 
 
-def _chunks(stream: Source) -> Iterator[bytes]:
+def pieces(stream: Source) -> Iterator[bytes]:
+    """The stream's bytes, a little at a time."""
     if not isinstance(stream, Readable):
         yield from stream
         return

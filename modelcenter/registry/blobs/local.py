@@ -1,4 +1,4 @@
-"""Blobs as files of one local directory: `ab/abcdef…`, and `tmp/` for what is still arriving."""
+"""Blobs as files of one local directory: `ab/abcdef…`, `tmp/` for what is still arriving, `damaged/`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class LocalBlobStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._arriving = folder / "tmp"
+        self._arriving, self._damaged = folder / "tmp", folder / "damaged"
         self._arriving.mkdir(parents=True, exist_ok=True)
         self._clear()
 
@@ -63,9 +63,20 @@ class LocalBlobStore:
         """Removes the blob's file: see BlobStore."""
         self._file(sha256).unlink(missing_ok=True)
 
+    def quarantine(self, sha256: str) -> None:
+        """Moves the file to `damaged/`: see BlobStore."""
+        self.stat(sha256)
+        self._damaged.mkdir(exist_ok=True)
+        self._file(sha256).replace(self._damaged / sha256)
+        _sync(self._damaged)
+        _sync(self._file(sha256).parent)
+
+    def link(self, sha256: str, *, content_type: str, disposition: str) -> None:
+        """None: see BlobStore."""
+
     def __iter__(self) -> Iterator[str]:
         for folder in self.folder.iterdir():
-            if folder != self._arriving and folder.is_dir():
+            if folder not in (self._arriving, self._damaged) and folder.is_dir():
                 yield from (file.name for file in folder.iterdir())
 
     def _file(self, sha256: str) -> Path:

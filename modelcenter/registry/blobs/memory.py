@@ -15,6 +15,7 @@ class MemoryBlobStore:
 
     def __init__(self) -> None:
         self._blobs: dict[str, bytes] = {}
+        self.damaged: dict[str, bytes] = {}
 
     def put(self, stream: Source, *, sha256: str | None = None, size: int | None = None) -> Blob:
         """Keeps the bytes: see BlobStore."""
@@ -40,6 +41,14 @@ class MemoryBlobStore:
     def delete(self, sha256: str) -> None:
         """Forgets the bytes: see BlobStore."""
         self._blobs.pop(address(sha256), None)
+
+    def quarantine(self, sha256: str) -> None:
+        """Puts the bytes aside: see BlobStore."""
+        self.damaged[sha256] = self._bytes(sha256)
+        self.delete(sha256)
+
+    def link(self, sha256: str, *, content_type: str, disposition: str) -> None:
+        """None: see BlobStore."""
 
     def __iter__(self) -> Iterator[str]:
         yield from tuple(self._blobs)

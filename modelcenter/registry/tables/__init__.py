@@ -1,48 +1,92 @@
 """The registry's schema, one module a subject. The search index is made by the migrations alone."""
 
-from modelcenter.registry.tables.accounts import Account, AccountKind, Membership, Role, Scope, Token
-from modelcenter.registry.tables.activity import Activity, DownloadCount, Job, JobState
+from modelcenter.registry.tables.accounts import (
+    Account,
+    AccountKind,
+    Identity,
+    Membership,
+    Role,
+    Scope,
+    SignInFailure,
+    Token,
+)
+from modelcenter.registry.tables.activity import Activity, Delivery, DownloadCount, Job, JobState, Webhook
+from modelcenter.registry.tables.arrivals import UploadPart, Xorb, XorbPlace, XorbSender
 from modelcenter.registry.tables.base import Base, UtcDateTime, now
+from modelcenter.registry.tables.discussions import Discussion, DiscussionEvent, DiscussionStatus, EventKind
 from modelcenter.registry.tables.models import Conversion, ConversionStatus, Facet, Model, Verification
-from modelcenter.registry.tables.objects import File, GitObject, LargeFile, ObjectKind
+from modelcenter.registry.tables.objects import (
+    AwaitedFile,
+    BlobCheck,
+    File,
+    GitObject,
+    LargeFile,
+    ObjectKind,
+    ProposedFile,
+)
+from modelcenter.registry.tables.readers import AccessRequest, AccessStatus, Like
 from modelcenter.registry.tables.repositories import (
     Change,
     Commit,
     CommitParent,
+    FormerId,
     Gate,
+    Mirror,
     Ref,
     Repository,
     Status,
+    Withdrawal,
 )
 
 __all__ = [
+    "AccessRequest",
+    "AccessStatus",
     "Account",
     "AccountKind",
     "Activity",
+    "AwaitedFile",
     "Base",
+    "BlobCheck",
     "Change",
     "Commit",
     "CommitParent",
     "Conversion",
     "ConversionStatus",
+    "Delivery",
+    "Discussion",
+    "DiscussionEvent",
+    "DiscussionStatus",
     "DownloadCount",
+    "EventKind",
     "Facet",
     "File",
+    "FormerId",
     "Gate",
     "GitObject",
+    "Identity",
     "Job",
     "JobState",
     "LargeFile",
+    "Like",
     "Membership",
+    "Mirror",
     "Model",
     "ObjectKind",
+    "ProposedFile",
     "Ref",
     "Repository",
     "Role",
     "Scope",
+    "SignInFailure",
     "Status",
     "Token",
+    "UploadPart",
     "UtcDateTime",
     "Verification",
+    "Webhook",
+    "Withdrawal",
+    "Xorb",
+    "XorbPlace",
+    "XorbSender",
     "now",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -41,6 +41,18 @@ class Account(Base):
     )
     is_admin: Mapped[bool] = mapped_column(default=False, comment="administers the whole hub")
     created_at: Mapped[datetime] = mapped_column(default=now)
+    quota_bytes: Mapped[int | None] = mapped_column(
+        BigInteger, comment="most that the files of its repositories may take; NULL: no limit"
+    )
+
+    private_by_default: Mapped[bool | None] = mapped_column(
+        comment="whether its new repositories are private unless said; NULL: no"
+    )
+
+    disabled_at: Mapped[datetime | None] = mapped_column(comment="since when nobody may act as it")
+    signed_out_at: Mapped[datetime | None] = mapped_column(
+        comment="sign-ins to the pages from before count no more"
+    )
 
     @property
     def is_organization(self) -> bool:
@@ -69,6 +81,31 @@ class Membership(Base):
     account: Mapped[Account] = relationship(foreign_keys=[account_id])
 
 
+class Identity(Base):
+    """Who a person is to a provider of OpenID Connect: an issuer's subject never changes, a name may."""
+
+    __tablename__ = "identities"
+    __table_args__ = (Index(None, "account_id"),)
+
+    issuer: Mapped[str] = mapped_column(String(255), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(255), primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    account: Mapped[Account] = relationship()
+
+
+class SignInFailure(Base):
+    """A password that was wrong: how often decides whether another is looked at."""
+
+    __tablename__ = "sign_in_failures"
+    __table_args__ = (Index(None, "key", "at"), Index(None, "at"))
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    key: Mapped[str] = mapped_column(String(200), comment="`name:` or `address:` and whose")
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
 class Token(Base):
     """An access token. The token itself was shown once; only its digest is kept."""
 
@@ -84,6 +121,9 @@ class Token(Base):
     digest: Mapped[str] = mapped_column(String(SHA256), unique=True, comment="SHA-256 of the token")
     hint: Mapped[str] = mapped_column(String(16), comment="its last characters, to tell tokens apart")
     scope: Mapped[Scope] = mapped_column(String(16))
+    resources: Mapped[list[str] | None] = mapped_column(
+        comment="accounts and repositories (`org`, `org/name`) it is good for; NULL: all"
+    )
     created_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]

@@ -73,3 +73,37 @@ class DownloadCount(Base):
     )
     day: Mapped[date] = mapped_column(Date, primary_key=True)
     count: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class Webhook(Base):
+    """An address that wants to hear of what happens to an account's repositories, or to one of them."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = (Index(None, "account_id"), Index(None, "watched"))
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(
+        ForeignKey("accounts.id", ondelete="CASCADE"), comment="who set it up, and with whose eyes it sees"
+    )
+    watched: Mapped[str] = mapped_column(String(193), comment="lower case `org` or `org/name`")
+    url: Mapped[str] = mapped_column(Text)
+    secret: Mapped[str] = mapped_column(String(100), comment="whsec_…: signs what is sent")
+    events: Mapped[list[str]] = mapped_column(comment="such as repo.content; empty: all")
+    disabled_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Delivery(Base):
+    """What came of telling one webhook of one activity."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (Index(None, "webhook_id", "id"), Index(None, "created_at"))
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    activity_id: Mapped[int] = mapped_column(ForeignKey("activities.id", ondelete="CASCADE"), index=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+    status: Mapped[int | None] = mapped_column(comment="of the last answer; NULL: none came")
+    problem: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    delivered_at: Mapped[datetime | None]

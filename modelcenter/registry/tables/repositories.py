@@ -79,7 +79,7 @@ class Repository(Base):
 
 
 class Commit(Base):
-    """A commit. Its generation is one more than the greatest of its parents'; a root's is 1."""
+    """A commit. Its generation is one more than the greatest of those before it; else it is 1."""
 
     __tablename__ = "commits"
     __table_args__ = (CheckConstraint("generation > 0", name="generation"),)
@@ -95,6 +95,9 @@ class Commit(Base):
     title: Mapped[str] = mapped_column(Text)
     message: Mapped[str] = mapped_column(Text, default="", comment="without its title")
     created_at: Mapped[datetime]
+    replaces: Mapped[str | None] = mapped_column(
+        String(OID), comment="of one without parents: the head whose history was squashed into it"
+    )
 
 
 class CommitParent(Base):
@@ -154,8 +157,54 @@ class Ref(Base):
     )
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now)
+    frozen_at: Mapped[datetime | None] = mapped_column(comment="since when nobody may move or delete it")
 
     @property
     def short_name(self) -> str:
         """`main` of `refs/heads/main`."""
         return self.name.removeprefix("refs/").partition("/")[2]
+
+
+class FormerId(Base):
+    """An id that a repository had before it moved; asking for it leads to the repository."""
+
+    __tablename__ = "former_ids"
+    __table_args__ = (Index(None, "repository_id"),)
+
+    key: Mapped[str] = mapped_column(String(193), primary_key=True, comment="lower case namespace/name")
+    repository_id: Mapped[int] = mapped_column(ForeignKey("repositories.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Withdrawal(Base):
+    """A commit that its owners took back: refs pass over it, who names it by its id is warned."""
+
+    __tablename__ = "withdrawals"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["repository_id", "commit_oid"], ["commits.repository_id", "commits.oid"], ondelete="CASCADE"
+        ),
+        Index(None, "account_id"),
+    )
+
+    repository_id: Mapped[int] = mapped_column(Id, primary_key=True)
+    commit_oid: Mapped[str] = mapped_column(String(OID), primary_key=True)
+    reason: Mapped[str] = mapped_column(Text)
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Mirror(Base):
+    """Where a repository is copied from. Of one that pulls, large files may be awaited (AwaitedFile)."""
+
+    __tablename__ = "mirrors"
+
+    repository_id: Mapped[int] = mapped_column(
+        ForeignKey("repositories.id", ondelete="CASCADE"), primary_key=True
+    )
+    endpoint: Mapped[str] = mapped_column(Text, comment="of the upstream hub, without a trailing slash")
+    upstream_id: Mapped[str] = mapped_column(String(193))
+    checked_at: Mapped[datetime | None] = mapped_column(comment="when the upstream's refs were last read")
+    pulls: Mapped[bool] = mapped_column(
+        default=False, comment="follows the upstream by itself and fetches files when they are asked for"
+    )

@@ -159,25 +159,11 @@ def test_a_large_answer_is_not_held_in_memory(api, repo, server, tmp_path):
     size = 200_000_000
     with path.open("wb") as file:
         file.truncate(size)
-    before = peak_memory(server)
+    before = server.peak_memory()
     api.upload_file(path_or_fileobj=path, path_in_repo="big.bin", repo_id=repo)
     received = 0
     with httpx2.stream("GET", f"{server.url}/{repo}/resolve/main/big.bin") as answer:
         for chunk in answer.iter_raw():
             received += len(chunk)
     assert received == size
-    assert peak_memory(server) - before < 50_000_000
-
-
-def peak_memory(server) -> int:
-    """Bytes: the largest resident set that any process of the server had."""
-    group = server.process.pid
-    peaks = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-            if int(Path(status.parent, "stat").read_text().rsplit(")", 1)[1].split()[2]) == group:
-                peaks.append(int(fields["VmHWM"].split()[0]) * 1024)
-        except (OSError, KeyError):
-            continue
-    return max(peaks)
+    assert server.peak_memory() - before < 50_000_000

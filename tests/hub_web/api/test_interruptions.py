@@ -107,7 +107,10 @@ def test_a_retried_folder_sends_only_what_had_not_arrived(server, tmp_path):
         (folder / f"{number}.bin").write_bytes(random.Random(number).randbytes(2_000_000))
     (folder / "config.json").write_text("{}")
     proxy = CountingProxy(server, stop_after=3)
-    environment = client_environment(server, tmp_path / "home", server.token) | {"HF_ENDPOINT": proxy.url}
+    environment = client_environment(server, tmp_path / "home", server.token) | {
+        "HF_ENDPOINT": proxy.url,
+        "HF_HUB_DISABLE_XET": "1",
+    }
     command = [sys.executable, "-c", UPLOAD, str(folder), REPO]
     client = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     proxy.reached.wait(60)

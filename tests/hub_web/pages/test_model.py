@@ -177,7 +177,7 @@ def test_a_private_model_is_as_if_it_were_not(page):
 
 
 def test_a_page_takes_a_fixed_number_of_statements(page, statements):
-    for address, most in (("/tiny/complete", 8), ("/openbmb/entry-07", 3), ("/tiny/complete/tree/main", 9)):
+    for address, most in (("/tiny/complete", 10), ("/openbmb/entry-07", 3), ("/tiny/complete/tree/main", 11)):
         statements.clear()
         page(address)
         assert len(statements) <= most, (address, statements)
