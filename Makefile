@@ -22,7 +22,7 @@ test: setup ## Lint, types, doors between packages, and the test-suite
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 serve: setup ## A hub with the seeded catalogue on http://127.0.0.1:8080 (HOST, PORT, DATA)
 	$(BIN)/modelcenter admin seed model_cards --data $(DATA)

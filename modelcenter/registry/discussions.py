@@ -107,7 +107,13 @@ def create(session: Session, actor: Actor, repo_id: str, title: str, description
     require(actor, "propose", repository)
     discussion = begin(session, actor, repository, title, description)
     activity.record(
-        session, actor, "discussion.create", repository.repo_id, repository, num=discussion.num, title=title
+        session,
+        actor,
+        "discussion.create",
+        repository.repo_id,
+        repository,
+        num=discussion.num,
+        title=discussion.title,
     )
     return discussion
 

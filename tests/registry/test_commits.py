@@ -180,7 +180,7 @@ def test_many_large_files_in_one_commit(hub, ann):
     [
         ("model.safetensors", None),
         ("weights.xyz", "/weights.xyz"),
-        ("sub dir/权重 [1].xyz", "/sub[[:space:]]dir/权重[[:space:]]\\[1].xyz"),
+        ("sub dir/权重 [1].xyz", '"/sub dir/权重 \\\\[1].xyz"'),
     ],
 )
 def test_gitattributes_grows_where_no_pattern_matches_a_large_file(hub, ann, path, line):
@@ -275,7 +275,7 @@ def test_paths_are_checked_before_anything_is_stored(hub, ann, path):
 @pytest.mark.parametrize(("title", "message", "expected"), [
     ("One", "", ("One", "")),
     ("One\nTwo\n", "Three", ("One", "Two\n\nThree")),
-    ("  spaced\x00  ", "a\ud800b", ("spaced", "a?b")),
+    ("  spaced\x00  ", "a\ud800b", ("spaced\ufffd", "a\ufffdb")),
     ("标题", "正文", ("标题", "正文")),
 ])  # fmt: skip
 def test_titles_are_one_line(hub, ann, title, message, expected):
@@ -287,7 +287,7 @@ def test_titles_are_one_line(hub, ann, title, message, expected):
         assert (row.title, row.message) == expected
 
 
-@pytest.mark.parametrize("title", ["", " \n", "\0"])
+@pytest.mark.parametrize("title", ["", " \n"])
 def test_a_commit_needs_a_title(hub, ann, title):
     with pytest.raises(Invalid, match="title"):
         apply(hub, ann, AddFile("a", b""), title=title)

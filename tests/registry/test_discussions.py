@@ -134,9 +134,7 @@ def test_titles_and_statuses_leave_events(hub, people):
     assert (events[2].data["content"], events[3].data) == ("Answered.", {"status": "closed"})
 
 
-@pytest.mark.parametrize(
-    ("title", "text"), [("", "x"), (" \n", "x"), ("t" * 501, "x"), ("t", "x" * 65_537), ("\0", "x")]
-)
+@pytest.mark.parametrize(("title", "text"), [("", "x"), (" \n", "x"), ("t" * 501, "x"), ("t", "x" * 65_537)])
 def test_titles_and_comments_have_bounds(hub, people, title, text):
     with pytest.raises(Invalid):
         act(hub, discussions.create, people["bob"], title, text)

@@ -22,10 +22,18 @@ PART = 1 << 16
 
 
 @pytest.fixture(scope="module")
-def there(tmp_path_factory) -> Iterator[Server]:
-    """The upstream."""
+def upstream_server(tmp_path_factory) -> Iterator[Server]:
     with running_server(tmp_path_factory.mktemp("there")) as running:
         yield running
+
+
+@pytest.fixture
+def there(upstream_server) -> Iterator[Server]:
+    """The upstream, without a model."""
+    yield upstream_server
+    api = HfApi(endpoint=upstream_server.url, token=upstream_server.token)
+    for model in list(api.list_models(author="alice")):
+        api.delete_repo(model.id)
 
 
 @pytest.fixture(autouse=True)

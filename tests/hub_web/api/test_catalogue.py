@@ -244,8 +244,8 @@ def test_clients_are_told_that_there_are_no_agent_harnesses(server):
 
 
 def test_what_the_hub_does_not_speak_is_a_json_error(server):
-    for path in ("/api/nothing", "/api/datasets/a/b", "/api/models/alice/chat/discussions"):
+    for path in ("/api/nothing", "/api/datasets/a/b", "/api/models/alice/chat/nothing"):
         answer = server.get(path)
         assert answer.status_code == 404
         assert answer.json()["error"]
-    assert "X-Error-Code" not in server.get("/api/models/alice/chat/discussions").headers
+    assert "X-Error-Code" not in server.get("/api/models/alice/chat/nothing").headers

@@ -57,7 +57,7 @@ def statements(app, path: str, method: str = "GET", **options) -> int:
     try:
         headers = {"Authorization": f"Bearer {app.config['TOKEN']}"}
         answer = app.test_client().open(path, method=method, headers=headers, **options)
-        assert answer.status_code == 200
+        assert answer.status_code == 200, answer.get_data(as_text=True)
         answer.close()
     finally:
         event.remove(engine, "before_cursor_execute", count)
@@ -112,7 +112,9 @@ def test_statements_do_not_grow_with_folders_and_commits(app):
         for path in paths:
             repositories.commit(hub, actor, repo_id, "main", [AddFile(path, path.encode())], title=path)
         lines = [{"key": "header", "value": {"summary": "all"}}]
-        lines += [{"key": "file", "value": {"path": path, "content": "new"}} for path in paths]
+        lines += [
+            {"key": "file", "value": {"path": path, "content": "new", "encoding": "utf-8"}} for path in paths
+        ]
         body = "\n".join(json.dumps(line) for line in lines)
         api = f"/api/models/{repo_id}"
         announced = {"files": [{"path": path, "size": 1} for path in paths]}

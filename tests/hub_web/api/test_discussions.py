@@ -161,7 +161,6 @@ def test_a_stock_client_proposes_by_xet_and_adds_to_it(server, api, repo, tmp_pa
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"\0weights" * 1000)
     environment = client_environment(server, tmp_path / "home", server.other_token)
-    del environment["HF_HUB_DISABLE_XET"]
     program = (
         "import sys; from huggingface_hub import HfApi; api = HfApi(); repo, folder = sys.argv[1:]\n"
         "made = api.upload_folder(repo_id=repo, folder_path=folder, create_pr=True)\n"
