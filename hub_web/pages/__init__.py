@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint
 
 from hub_web.pages import (
+    access_requests,
     catalogue,
     commits,
     conversion,
@@ -55,6 +56,10 @@ def register(app: Flask) -> None:
     blueprint.add_url_rule("/<owner>", "owner", redirects.of_owner, strict_slashes=False)
     blueprint.add_url_rule("/<owner>/<name>", "model", model.show)
     blueprint.add_url_rule("/<owner>/<name>/ask-access", "ask_access", gate.ask, methods=["POST"])
+    blueprint.add_url_rule("/<owner>/<name>/access-requests", "access_requests", access_requests.show)
+    blueprint.add_url_rule(
+        "/<owner>/<name>/access-requests", "answer_access", access_requests.answer, methods=["POST"]
+    )
     blueprint.add_url_rule("/<owner>/<name>/convert", "convert", conversion.start, methods=["POST"])
     blueprint.add_url_rule(
         "/<owner>/<name>/tree/<revision:revision>", "tree", files.tree, defaults={"path": ""}

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from flask import redirect, url_for
 
 from hub_web import context
-from hub_web.i18n import gettext
-from hub_web.pages import forms, frame
+from hub_web.i18n import gettext, ngettext
+from hub_web.pages import formats, forms, frame
 from hub_web.pages.frame import Form
-from hub_web.pages.presenters import address
+from hub_web.pages.presenters import access_requests_address, address
 from modelcenter.errors import Gated
 from modelcenter.registry import access, gating
 from modelcenter.registry.tables import Repository
@@ -23,30 +23,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GateView:
-    """What stands between the reader and the files: a sentence, and a way on where there is one."""
+    """What stands between a reader and the files: a sentence, and a way on where there is one."""
 
     tone: str
     sentence: str
     note: str = ""
     reason: str = ""
     form: Form | None = None
-    link: str | None = None
+    link: Link | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A way on."""
+
+    label: str
+    href: str
 
 
 def view(repository: Repository) -> GateView | None:
-    """The gate as this reader meets it; nothing where the files are open to them."""
+    """The gate as this reader meets it; nothing where it is open to them and nobody waits for them."""
     try:
         access.require_files(context.actor(), repository)
     except Gated as error:
         missing = error.missing
     else:
-        return None
+        return waiting(repository)
     if missing == "login":
         return GateView(
             "quiet",
             gettext("Access to the files is limited"),
             gettext("Sign in to ask for it."),
-            link=frame.account_menu().href,
+            link=Link(gettext("Sign in"), frame.account_menu().href or "/"),
         )
     if missing == "pending":
         return GateView(
@@ -76,6 +84,24 @@ def view(repository: Repository) -> GateView | None:
         gettext("Access to the files is limited"),
         note,
         form=Form(action, forms.token(action), gettext("Ask for access")),
+    )
+
+
+def waiting(repository: Repository) -> GateView | None:
+    """That people wait for an answer, for those who may give it."""
+    href = access_requests_address(repository)
+    count = gating.waiting(context.session(), repository) if href else 0
+    if not href or not count:
+        return None
+    return GateView(
+        "quiet",
+        ngettext(
+            "%(number)s request for access waits for an answer",
+            "%(number)s requests for access wait for an answer",
+            count,
+            number=formats.number(count),
+        ),
+        link=Link(gettext("Answer"), href),
     )
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from flask import url_for
 from flask_babel import lazy_gettext
 
-from hub_web import i18n
+from hub_web import context, i18n
 from hub_web.i18n import gettext
 from hub_web.pages import formats, labels
 from hub_web.pages.formats import Moment, Parameters
 from hub_web.pages.state import State
+from modelcenter.registry import access
 
 if TYPE_CHECKING:
     from modelcenter.registry.tables.models import Model
@@ -92,6 +93,7 @@ class Head:
     card_href: str
     files_href: str | None
     discussions_href: str
+    access_href: str | None
     titles: tuple[Said, ...]
     tags: tuple[Tag, ...]
     linked: bool
@@ -132,6 +134,7 @@ def head(repository: Repository, model: Model | None, revision: str) -> Head:
         if repository.is_linked
         else url_for("pages.tree", owner=owner, name=name, revision=revision),
         discussions_href=url_for("pages.discussions", owner=owner, name=name),
+        access_href=access_requests_address(repository),
         titles=titles(model, repository.name),
         tags=tags(model) if model else (),
         linked=repository.is_linked,
@@ -199,6 +202,13 @@ def linked_badge() -> Badge:
 def address(owner: str, name: str) -> str:
     """The page of a model."""
     return url_for("pages.model", owner=owner, name=name)
+
+
+def access_requests_address(repository: Repository) -> str | None:
+    """Where those who administer a gated model answer who asks to read it; None for all others."""
+    if not repository.gated or not access.may(context.actor(), "admin", repository):
+        return None
+    return url_for("pages.access_requests", owner=repository.namespace, name=repository.name)
 
 
 def window(tokens: int) -> str:

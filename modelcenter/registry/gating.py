@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager
 
 from modelcenter.errors import AccessRequestNotFound, AccountNotFound, Invalid, RepositoryNotFound
@@ -65,6 +65,14 @@ def listed(
         .offset(offset)
         .limit(limit)
     ).all()
+
+
+def waiting(session: Session, repository: Repository) -> int:
+    """How many requests wait for an answer."""
+    count = select(func.count()).where(
+        AccessRequest.repository_id == repository.id, AccessRequest.status == "pending"
+    )
+    return session.scalar(count) or 0
 
 
 def handle(

@@ -194,6 +194,50 @@ def test_a_reader_asks_at_the_gate(app, client, alice, hub):
         assert answer.data == b"weights"
 
 
+def test_owners_answer_requests_for_access_on_a_page(app, client, alice, hub):
+    root = person(hub, "root", is_admin=True)
+    repositories.create(hub, root, "alice/m")
+    with hub.database.transaction() as session:
+        for name in ("carol", "dave"):
+            accounts.create_user(session, name)
+    place = "/alice/m/access-requests"
+    assert alice.get(place).status_code == 400  # there is no gate
+    assert place not in alice.get("/alice/m").text
+    with hub.database.transaction() as session:
+        repositories.update(session, root, "alice/m", gated="manual")
+    bob = app.test_client()
+    sign_in(bob, "bob")
+    assert client.get(place).headers["Location"] == "/login?next=%2Falice%2Fm%2Faccess-requests"
+    assert bob.get(place).status_code == 403
+    assert place not in bob.get("/alice/m").text
+    assert "There are none" in said(alice, place)
+    bob.post("/alice/m/ask-access", data=form(bob.get("/alice/m").text, "/alice/m/ask-access"))
+    assert place in alice.get("/alice/m").text
+    assert "1 request for access waits for an answer" in said(alice, "/alice/m")
+
+    def answer(status: str, decision: str, **fields: str) -> None:
+        page = alice.get(f"{place}?status={status}").text
+        sent = {**form(page, place, user="bob", answer=decision), **fields}
+        answered = alice.post(place, data=sent)
+        assert (answered.status_code, answered.headers["Location"]) == (303, f"{place}?status={status}")
+
+    answer("pending", "rejected", reason="not <b> yet")
+    assert "There are none" in said(alice, place)
+    assert "bob" in (page := said(alice, f"{place}?status=rejected")) and "not <b> yet" in page
+    assert "not <b> yet" in said(bob, "/alice/m")
+    answer("rejected", "accepted")
+    assert "asked for access" not in said(bob, "/alice/m") and "rejected" not in said(bob, "/alice/m")
+    page = alice.get(f"{place}?status=accepted").text
+    granted = form(page, place, user="")
+    assert alice.post(place, data={**granted, "user": " carol "}).status_code == 303
+    assert "carol" in said(alice, f"{place}?status=accepted")
+    for wrong in ("carol", "nobody"):
+        refused = alice.post(place, data={**granted, "user": wrong})
+        assert refused.status_code == 400 and wrong in visible(refused.text)
+    assert alice.post(place, data={"user": "dave"}).status_code == 403
+    assert bob.post(place, data=granted).status_code == 403
+
+
 def test_pages_say_what_is_withdrawn_and_frozen(client, hub):
     root = person(hub, "root", is_admin=True)
     repositories.create(hub, root, "lab/m")

@@ -129,6 +129,7 @@ ACTS: Mapping[str, Act] = {
     "POST /settings/tokens/revoke": Act("a form"),
     "POST /settings/organizations": Act("a form"),
     "POST /settings/organizations/<organization>": Act("a form"),
+    "POST /<owner>/<name>/access-requests": Act("a form"),
     "POST /<owner>/<name>/ask-access": Act("a form"),
     "POST /<owner>/<name>/convert": Act("a form"),
 }
