@@ -18,6 +18,14 @@ def listed(names: Iterable[object], shown: int = SHOWN) -> str:
     return f"{head} and {len(words) - shown} more" if len(words) > shown else head
 
 
+class RevisionWithdrawn(UserWarning):
+    """A commit that was asked for by its id, and that its owners took back."""
+
+    def __init__(self, repository: str, commit: str, reason: str) -> None:
+        self.repository, self.commit, self.reason = repository, commit, reason
+        super().__init__(f"{commit[:12]} of {repository} was withdrawn by its owners: {reason}")
+
+
 class ModelCenterError(Exception):
     """The base of all. `code` is stable and documented; `str(error)` is a sentence for people."""
 

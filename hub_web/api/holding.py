@@ -10,7 +10,7 @@ from hub_web import context
 from hub_web.api import shapes
 from hub_web.api.body import json_body, string
 from hub_web.api.errors import api_blueprint
-from modelcenter.registry import revisions, withdrawals
+from modelcenter.registry import repositories, revisions, withdrawals
 
 ROOT = "/api/modelcenter/<owner>/<name>"
 
@@ -24,6 +24,20 @@ def withdraw(owner: str, name: str, revision: str) -> dict[str, Any]:
     with context.hub().database.transaction() as session:
         row = withdrawals.withdraw(session, context.actor(), f"{owner}/{name}", revision, reason)
         return {"commit": row.commit_oid, "reason": row.reason, "withdrawnAt": shapes.moment(row.created_at)}
+
+
+@blueprint.get(f"{ROOT}/withdraw/<revision:revision>")
+def withdrawn(owner: str, name: str, revision: str) -> dict[str, Any]:
+    """Why and since when the commit that the revision means is withdrawn, if it is."""
+    session = context.session()
+    repository = repositories.get(session, context.actor(), f"{owner}/{name}")
+    commit = repositories.resolve(session, repository, revision)
+    row = withdrawals.of(session, commit)
+    return {
+        "commit": commit.oid,
+        "reason": row.reason if row else None,
+        "withdrawnAt": shapes.moment(row.created_at) if row else None,
+    }
 
 
 @blueprint.delete(f"{ROOT}/withdraw/<revision:revision>")

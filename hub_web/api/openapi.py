@@ -119,6 +119,9 @@ VIEWS: Mapping[str, Told] = {
     "api_holding.withdraw": Told(
         thing({"commit": COMMIT, "reason": TEXT, "withdrawnAt": MOMENT}), body=thing({"reason": TEXT})
     ),
+    "api_holding.withdrawn": anybody(
+        thing({"commit": COMMIT, "reason": some("string", "null"), "withdrawnAt": MAYBE_MOMENT})
+    ),
     "api_holding.restore": Told(NOTHING),
     "api_holding.freeze": Told(thing({"ref": TEXT, "commit": COMMIT, "frozen": TRUTH})),
     "api_mirrors.ask": Told(

@@ -13,6 +13,7 @@ from modelcenter.client import logins
 from modelcenter.client.remote import RemoteFiles
 from modelcenter.client.telling import ask, get, told
 from modelcenter.client.upload import Uploaded, chosen, upload
+from modelcenter.client.withdrawn import warn_if_withdrawn
 from modelcenter.errors import NotAuthenticated
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Hub:
         """What the hub knows of a model: facts, verdict, card, files with their sizes."""
         path = f"/api/models/{quote(name)}" + (f"/revision/{quote(revision, safe='')}" if revision else "")
         answer = self.get(path, {"blobs": "true"}, name, revision)
+        warn_if_withdrawn(self.endpoint, self.token, name, revision)
         assert isinstance(answer, dict)
         return answer
 
@@ -139,6 +141,7 @@ class Hub:
         exclude: Collection[str] = (),
     ) -> Path:
         """The folder with the files of a revision: `to`, else the cache. What is there is not sent again."""
+        warn_if_withdrawn(self.endpoint, self.token, name, revision)
         with told(self.endpoint, name, revision):
             folder: str = self.api.snapshot_download(
                 name,

@@ -26,6 +26,7 @@ from modelcenter.checkpoint.sentence import module_folders
 from modelcenter.checkpoint.source import CANDIDATES, CONFIGS
 from modelcenter.client import logins
 from modelcenter.client.telling import told
+from modelcenter.client.withdrawn import warn_if_withdrawn
 from modelcenter.errors import CheckpointNotFound, Invalid, NotCached
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def locate(
 
     `./x`, `/x` or a folder with a config.json is local; anything else is a name on the hub, whose files come
     into a cache folder per hub. With `local_files_only` nothing is asked of the hub. Raises EndpointMissing,
-    HubUnreachable, RepositoryNotFound, RevisionNotFound, NotCached.
+    HubUnreachable, RepositoryNotFound, RevisionNotFound, NotCached; warns with RevisionWithdrawn.
     """
     if is_local(name):
         folder = Path(name).expanduser()
@@ -94,8 +95,11 @@ def locate(
             raise Invalid(f"{name} is a folder and has no revision {revision}; only models on a hub have.")
         return folder
     place = logins.endpoint(endpoint)
+    token = logins.token(token, place)
+    if not local_files_only:
+        warn_if_withdrawn(place, token, str(name), revision)
     with told(place, str(name), revision):
-        return Snapshot.at(str(name), revision, place, logins.token(token, place), local_files_only).folder()
+        return Snapshot.at(str(name), revision, place, token, local_files_only).folder()
 
 
 @dataclass(frozen=True)

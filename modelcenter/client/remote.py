@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from modelcenter.client import logins
 from modelcenter.client.telling import get, told
+from modelcenter.client.withdrawn import warn_if_withdrawn
 from modelcenter.errors import CheckpointDamaged, EntryNotFound, NotHosted
 
 
@@ -76,6 +77,7 @@ class RemoteFiles:
         address = f"{self.endpoint}/api/models/{quote(self.name)}/revision/{quote(self.revision, safe='')}"
         with told(self.endpoint, self.name, self.revision):
             found = get(address, self.token, query={"blobs": "true"}).json()
+        warn_if_withdrawn(self.endpoint, self.token, self.name, self.revision)
         known = found.get("modelcenter", {})
         if known.get("status") == "linked":
             raise NotHosted(self.name, known.get("upstream", self.name))

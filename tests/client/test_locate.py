@@ -3,12 +3,15 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
 
+import modelcenter
 from modelcenter import client
 from modelcenter.client import Hub
 from modelcenter.client.locate import is_local
@@ -21,6 +24,7 @@ from modelcenter.errors import (
     NotHosted,
     RepositoryNotFound,
     RevisionNotFound,
+    RevisionWithdrawn,
 )
 from tests.support.checkpoints import write
 
@@ -144,6 +148,29 @@ def test_a_revision_is_fetched_as_it_is_named(uploaded, tiny_bert):
     assert (client.locate(uploaded, revision="next") / "config.json").read_text() == "{}"
     commit = Hub().info(uploaded)["sha"]
     assert client.locate(uploaded, revision=commit) == client.locate(uploaded)
+
+
+def test_a_pinned_revision_that_was_withdrawn_comes_with_a_warning(uploaded, tiny_bert):
+    commit = Hub().info(uploaded)["sha"]
+    folder = client.locate(uploaded, revision=commit)  # in the cache before it is taken back
+    (tiny_bert / "picture.png").write_bytes(b"another")
+    Hub().upload(tiny_bert, uploaded)
+    Hub().withdraw(uploaded, commit, "it leaks 泄露")
+    said = re.escape(f"{commit[:12]} of {uploaded} was withdrawn by its owners: it leaks 泄露")
+    for ask in (
+        lambda: client.locate(uploaded, revision=commit) == folder,
+        lambda: modelcenter.load(uploaded, revision=commit[:12]),
+        lambda: Hub().download(uploaded, revision=commit),
+        lambda: Hub().info(uploaded, commit),
+        lambda: Hub().files(uploaded, commit).names(),
+    ):
+        with pytest.warns(RevisionWithdrawn, match=said):
+            assert ask()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        client.locate(uploaded)
+        client.locate(uploaded, revision=commit, local_files_only=True)
+        client.locate(uploaded, revision=Hub().info(uploaded)["sha"])
 
 
 def test_what_does_not_exist_is_told_in_our_words(uploaded, at_hub):

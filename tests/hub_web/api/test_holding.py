@@ -50,7 +50,8 @@ def test_clients_without_a_pin_skip_what_is_withdrawn_and_others_are_warned(
     path = anonymous.hf_hub_download(repo, "config.json", revision=bad, cache_dir=tmp_path / "b")
     assert json.loads(Path(path).read_text()) == {"bad": True}
     loaded = command(server, tmp_path, "download", repo, "--revision", bad)
-    assert "was withdrawn by its owners" in loaded.stderr
+    said = f"Warning: {bad[:12]} of {repo} was withdrawn by its owners: it leaks 泄露"
+    assert said in loaded.stderr and said in command(server, tmp_path, "info", repo, "--revision", bad).stderr
     assert command(server, tmp_path, "withdraw", repo, bad, "--undo").returncode == 0
     assert anonymous.model_info(repo).sha == bad
 
