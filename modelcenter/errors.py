@@ -140,6 +140,19 @@ class HeadNotFound(CheckpointError):
         )
 
 
+class BeyondRange(ModelCenterError):
+    """A weight is too large for the dtype that was asked for."""
+
+    code = "beyond-range"
+
+    def __init__(self, tensor: str, parameter: str, value: float) -> None:
+        self.tensor, self.parameter, self.value = tensor, parameter, value
+        super().__init__(
+            f"{tensor} (our {parameter}) holds {value:.6g}; float16 ends at 65504. Load it in bfloat16 or "
+            "float32, or with clamp=True, which takes the largest values there are."
+        )
+
+
 class CannotShard(ModelCenterError):
     """A parameter does not split evenly over the ranks."""
 

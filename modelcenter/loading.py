@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from modelcenter.models.model import Model
 
+LONG_WORK = 1.0  # seconds, after which a bar is drawn
 DTYPE_NAMES = {
     "fp32": "float32",
     "float": "float32",
@@ -99,6 +102,8 @@ def load(
     device: torch.device | str = "cpu",
     head: str | None = None,
     fuse: bool = True,
+    mmap: bool = True,
+    clamp: bool = False,
     mesh: DeviceMesh | None = None,
     endpoint: str | None = None,
     token: str | None = None,
@@ -116,6 +121,9 @@ def load(
         `image-classification`.
     fuse: q, k and v in one matrix, gate and up in another: fastest, at the price of one copy. False: as
         stored, mapped from the file without a copy.
+    mmap: whether what needs no copy stays mapped from the file, in memory that processes share. False: all
+        in memory of the process's own.
+    clamp: values that fp16 cannot hold become its largest instead of an error.
     mesh: a DeviceMesh with a dimension named `tp`: each rank copies only its share, parameters are DTensors.
     endpoint, token: of the hub; else MODELCENTER_ENDPOINT, the saved login, HF_ENDPOINT.
     local_files_only: take what the cache holds, ask no hub.
@@ -125,7 +133,8 @@ def load(
 
     Raises RepositoryNotFound, RevisionNotFound; CheckpointError and its kinds where the checkpoint is
     damaged, of no known architecture, or does not hold exactly the tensors that its config.json implies:
-    named before any weight is read; CannotShard where the mesh does not divide the model.
+    named before any weight is read; CannotShard where the mesh does not divide the model; BeyondRange for a
+    weight that fp16 cannot hold.
     """
     started = time.perf_counter()
     try:
@@ -166,7 +175,17 @@ def load(
     kept = wanted or getattr(torch, own_dtype(header, matched.configuration.values))
     assignments = plan(weights, header, wants(config, mesh))
     others = precise_parameters(config, kept)
-    parameters = execute(assignments, checkpoint, dtype=kept, device=target, others=others)
+    with shown_progress() as progress:
+        parameters = execute(
+            assignments,
+            checkpoint,
+            dtype=kept,
+            device=target,
+            others=others,
+            mapped=mmap,
+            clamp=clamp,
+            progress=progress,
+        )
     model = build(config)
     assign(model, parameters, config, mesh)
     model.eval()
@@ -204,6 +223,28 @@ def load(
         corrections=corrections,
     )
     return model
+
+
+@contextmanager
+def shown_progress() -> Iterator[Callable[[int, int], None]]:
+    """What is called with the bytes done and those to do, and draws a bar where the work is long."""
+    started, bar = time.perf_counter(), None
+
+    def told(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            if time.perf_counter() - started < LONG_WORK or not sys.stderr.isatty():
+                return
+            from huggingface_hub.utils.tqdm import tqdm
+
+            bar = tqdm(total=total, desc="Loading", unit="B", unit_scale=True)  # type: ignore[no-untyped-call]
+        bar.update(done - bar.n)
+
+    try:
+        yield told
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 def named_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:

@@ -34,6 +34,10 @@ class Tensors(Protocol):
         """The tensor of that name."""
         ...
 
+    def release(self, name: str) -> None:
+        """Gives back the memory that reading the tensor took; its views stay good."""
+        ...
+
     def close(self) -> None:
         """Lets go of the file."""
         ...
@@ -68,6 +72,18 @@ class SafetensorsTensors:
             )
             flat = bytes_.clone().view(dtype)
         return flat.view(shape)
+
+    def release(self, name: str) -> None:
+        """Gives back the pages that lie within the tensor: they stay in the cache of the files.
+
+        What was written to its views is forgotten.
+        """
+        info = self.header.tensors[name]
+        start = -(-info.start // mmap.PAGESIZE) * mmap.PAGESIZE
+        size = info.stop // mmap.PAGESIZE * mmap.PAGESIZE - start
+        with self._lock:
+            if self._map is not None and size > 0 and hasattr(mmap, "MADV_DONTNEED"):
+                self._map.madvise(mmap.MADV_DONTNEED, start, size)
 
     def close(self) -> None:
         """Lets go of the mapping, which ends with the last view of it."""
@@ -111,6 +127,9 @@ class PickledTensors:
                 f"{name} is {tensor.dtype} {tuple(tensor.shape)}, its header says {info.dtype} {info.shape}",
             )
         return tensor
+
+    def release(self, name: str) -> None:
+        """Nothing: pickles share storages among their tensors."""
 
     def close(self) -> None:
         """Forgets the tensors; those handed out live on."""

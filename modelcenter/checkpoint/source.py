@@ -100,6 +100,10 @@ class Checkpoint:
         """
         return self._parts[self.header.tensors[name].file].tensor(name)
 
+    def release(self, name: str) -> None:
+        """Gives back the memory that reading the tensor took. Views stay good; writes to them are lost."""
+        self._parts[self.header.tensors[name].file].release(name)
+
     def close(self) -> None:
         """Lets go of the files."""
         for part in self._parts.values():

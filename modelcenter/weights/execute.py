@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Protocol
 
@@ -12,17 +14,40 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modelcenter.errors import Invalid
+from modelcenter.errors import BeyondRange, Invalid
+from modelcenter.weights.arena import HUGE_PAGE, Arena, needed
 from modelcenter.weights.indices import Index, Shape
 from modelcenter.weights.plan import Assignment
 from modelcenter.weights.relations import Piece, sources
 from modelcenter.weights.rules import WeightMap
+
+JOB_ELEMENTS = 2 << 20  # that a thread copies at a time: they stay in its cache while they are looked at
+
+Copy = tuple[Tensor, Tensor]  # destination, source
+Progress = Callable[[int, int], object]
 
 
 class Tensors(Protocol):
     """Where stored tensors come from: as views, mapped where possible."""
 
     def tensor(self, name: str) -> Tensor: ...
+
+    def release(self, name: str) -> None:
+        """Gives back the memory that reading the tensor took; its views stay good."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one thread does at a time: copies from one stored tensor into one parameter."""
+
+    source: str
+    parameter: str
+    copies: tuple[Copy, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes are written."""
+        return sum(out.nbytes for out, _ in self.copies)
 
 
 def execute(
@@ -32,50 +57,120 @@ def execute(
     dtype: torch.dtype,
     device: torch.device,
     others: Mapping[str, torch.dtype] | None = None,
+    mapped: bool = True,
+    clamp: bool = False,
+    progress: Progress = lambda done, total: None,
 ) -> dict[str, Tensor]:
     """Every assigned parameter, by name, as `dtype` on `device`; those that `others` names, as it says.
 
-    Untransformed tensors that keep their dtype stay mapped, by the first parameter that reads them where
-    several do; casts, fusions and slices are written straight into their destination, in parallel.
+    mapped: whether untransformed tensors that keep their dtype stay views of the files, by the first
+    parameter that reads them where several do. Casts, fusions and slices are written straight into their
+    destination, in parallel, in the order of the files; what was read of a file is given back.
+    clamp: whether values beyond the range of fp16 become its largest; else they raise BeyondRange.
+    progress: told the bytes that are copied, and those that are to be.
     """
+    own = {a.parameter: (others or {}).get(a.parameter, dtype) for a in assignments}
     assignments = tuple(assignments)
-    repeats = seen_twice(assignments)
+    made: dict[str, Tensor] = {}
+    if mapped and device.type == "cpu":
+        made = dict(views(assignments, tensors, own))
+    copied = [a for a in assignments if a.parameter not in made]
+    empty = arena(copied, own) if device.type == "cpu" else partial(torch.empty, device=device)
+    for assignment in copied:
+        made[assignment.parameter] = empty(assignment.shape, dtype=own[assignment.parameter])
+    run(list(jobs(copied, tensors, made)), tensors, clamp=clamp, progress=progress)
+    return {a.parameter: made[a.parameter] for a in assignments}
 
-    def assign(assignment: Assignment) -> tuple[str, Tensor]:
-        own = (others or {}).get(assignment.parameter, dtype)
-        made = assemble(assignment, tensors, own, device)
-        return assignment.parameter, made.clone() if assignment.parameter in repeats else made
 
-    # Two or more threads fill memory faster than one; torch's own threads would only fight over the cores.
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        return dict(pool.map(assign, assignments))
-
-
-def seen_twice(assignments: Iterable[Assignment]) -> set[str]:
-    """The parameters that would be views of what an earlier one is a view of: tuned, both would change."""
+def views(
+    assignments: Iterable[Assignment], tensors: Tensors, dtypes: Mapping[str, torch.dtype]
+) -> Iterator[tuple[str, Tensor]]:
+    """The parameters that are stored as they should be, each place once: tuned, both views would change."""
     viewed: set[object] = set()
-    found = set()
     for assignment in assignments:
         if assignment.is_view:
-            place = (assignment.pieces[0].source, assignment.pieces[0].src)
-            if place in viewed:
-                found.add(assignment.parameter)
-            viewed.add(place)
-    return found
+            [piece] = assignment.pieces
+            place = (piece.source, piece.src)
+            view = tensors.tensor(piece.source)[tuple(as_slice(index) for index in piece.src)]
+            if place not in viewed and view.dtype == dtypes[assignment.parameter] and view.is_contiguous():
+                viewed.add(place)
+                yield assignment.parameter, view
 
 
-def assemble(assignment: Assignment, tensors: Tensors, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """One parameter. A view of the mapped file where nothing has to change, else memory of its own."""
-    if assignment.is_view:
-        piece = assignment.pieces[0]
-        view = tensors.tensor(piece.source)[tuple(as_slice(index) for index in piece.src)]
-        return view.to(device=device, dtype=dtype).contiguous()
-    out = torch.empty(assignment.shape, dtype=dtype, device=device)
-    for piece in assignment.pieces:
-        stored = tensors.tensor(piece.source)
-        for theirs, ours in slices(piece):
-            out[ours].copy_(permuted(stored[theirs], piece.dims))
-    return out
+def arena(assignments: Iterable[Assignment], dtypes: Mapping[str, torch.dtype]) -> Callable[..., Tensor]:
+    """Makes tensors in memory for all of these."""
+    size = sum(needed(a.shape, dtypes[a.parameter]) for a in assignments)
+    return Arena(size).empty if size >= HUGE_PAGE else torch.empty
+
+
+def jobs(assignments: Iterable[Assignment], tensors: Tensors, made: Mapping[str, Tensor]) -> Iterator[Job]:
+    """The copies that fill these parameters: large ones cut, small ones together."""
+    for assignment in assignments:
+        out = made[assignment.parameter]
+        for piece in assignment.pieces:
+            stored = tensors.tensor(piece.source)
+            together: list[Copy] = []
+            size = 0
+            for theirs, ours in slices(piece):
+                for copy in cut(out[ours], permuted(stored[theirs], piece.dims)):
+                    together.append(copy)
+                    size += copy[0].numel()
+                    if size >= JOB_ELEMENTS:
+                        yield Job(piece.source, assignment.parameter, tuple(together))
+                        together, size = [], 0
+            if together:
+                yield Job(piece.source, assignment.parameter, tuple(together))
+
+
+def cut(out: Tensor, stored: Tensor) -> Iterator[Copy]:
+    """The copy of one tensor to another of its shape, in parts of about JOB_ELEMENTS."""
+    while out.ndim > 1 and out.shape[0] == 1:
+        out, stored = out[0], stored[0]
+    if out.ndim == 0 or out.numel() <= JOB_ELEMENTS:
+        yield out, stored
+        return
+    rows = max(1, JOB_ELEMENTS * out.shape[0] // out.numel())
+    yield from zip(out.split(rows), stored.split(rows), strict=True)
+
+
+def run(todo: list[Job], tensors: Tensors, *, clamp: bool, progress: Progress) -> None:
+    """Does the jobs, and gives each stored tensor back after its last. Raises BeyondRange."""
+    left = Counter(job.source for job in todo)
+    total, done = sum(job.size_bytes for job in todo), 0
+
+    def do(job: Job) -> Job:
+        for out, stored in job.copies:
+            out.copy_(stored)
+            if out.dtype is torch.float16 and stored.dtype is not torch.float16:
+                hold_in_range(job, out, stored, clamp=clamp)
+        return job
+
+    threads = torch.get_num_threads()
+    # Two or more threads fill memory faster than one; torch's own would only fight over the cores.
+    workers = min(8, os.cpu_count() or 1)
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for job in pool.map(do, todo):
+                done += job.size_bytes
+                progress(done, total)
+                left[job.source] -= 1
+                if not left[job.source]:
+                    tensors.release(job.source)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def hold_in_range(job: Job, out: Tensor, stored: Tensor, *, clamp: bool) -> None:
+    """Makes values that overflowed in `out`, of fp16, its largest ones, or raises BeyondRange."""
+    # Infinities and NaN have the largest bits but for the sign: far quicker than torch.isinf.
+    if not out.numel() or int((out.view(torch.int16) & 0x7FFF).max()) < 0x7C00:
+        return
+    lost = torch.isinf(out) & torch.isfinite(stored)
+    if not lost.any():
+        return
+    if not clamp:
+        raise BeyondRange(job.source, job.parameter, float(stored[lost].abs().max()))
+    out.copy_(torch.where(lost, out.sign() * torch.finfo(torch.float16).max, out))
 
 
 Slices = tuple[slice, ...]

@@ -31,9 +31,13 @@ class Memory:
 
     def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
         self.tensors = tensors
+        self.released: list[str] = []
 
     def tensor(self, name: str) -> torch.Tensor:
         return self.tensors[name]
+
+    def release(self, name: str) -> None:
+        self.released.append(name)
 
 
 def meaning(relation: Relation, values: Mapping[str, np.ndarray]) -> np.ndarray:
