@@ -200,6 +200,8 @@ def _scaling(kind: object, c: Configuration, dim: int) -> RotaryScaling | None:
             high_freq_factor=high,
         )
     if kind == "yarn":
+        if dim % 2:
+            raise ConfigurationInvalid(f"stretches {dim} rotated elements by parts; expected an even number")
         longer = c.integer("max_position_embeddings", default=original) / original
         factor = c.positive("factor", default=longer)
         return RotaryScaling(
@@ -229,16 +231,18 @@ def _scaling(kind: object, c: Configuration, dim: int) -> RotaryScaling | None:
 def _longrope(c: Configuration, original: int, dim: int) -> RotaryScaling:
     from math import log, sqrt
 
+    count = (dim + 1) // 2
+
     def factors(name: str) -> tuple[float, ...]:
         values = c.values.get(name)
         if (
             not isinstance(values, list)
-            or len(values) != dim // 2
+            or len(values) != count
             or not all(
                 isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < LARGEST for v in values
             )
         ):
-            raise ConfigurationInvalid(f"has {name} that are not {dim // 2} numbers above 0, one a frequency")
+            raise ConfigurationInvalid(f"has {name} that are not {count} numbers above 0, one a frequency")
         return tuple(map(float, values))
 
     factor = c.integer("max_position_embeddings", default=original) / original

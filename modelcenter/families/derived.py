@@ -62,7 +62,7 @@ def frequencies(values: Values, known: Parts) -> str | None:
         if any(near(found, expected) for expected in (plain, plain / factor)):
             return None
     bases = " or ".join(f"{rotary.theta:g}" for rotary in rotaries)
-    dims = " or ".join(str(rotary.dim // rotary.axes // 2) for rotary in rotaries)
+    dims = " or ".join(str(rotary.turned // rotary.axes // 2) for rotary in rotaries)
     if len(found) > 1 and found[-1] > 0 and np.isfinite(found).all():
         base = found[-1] ** (-len(found) / (len(found) - 1))
         return f"{len(found)} frequencies of a base near {base:.4g}; expected {dims} of {bases}"

@@ -91,9 +91,9 @@ class Attention:
                 f"has {self.num_heads} heads and {self.num_kv_heads} key/value heads; "
                 "expected a number of heads that is a multiple of the other"
             )
-        if self.rotary is not None and (self.rotary.dim % 2 or not 0 < self.rotary.dim <= self.head_dim):
+        if self.rotary is not None and not 0 < self.rotary.turned <= self.head_dim:
             raise ConfigurationInvalid(
-                f"rotates {self.rotary.dim} of {self.head_dim} elements of a head; expected an even number"
+                f"rotates {self.rotary.turned} of {self.head_dim} elements of a head, in pairs"
             )
 
     @property

@@ -48,9 +48,9 @@ class LatentAttention(Attention):
                 f"has heads of {self.head_dim} elements; expected qk_nope_head_dim + qk_rope_head_dim, "
                 f"{self.qk_nope_head_dim} + {self.qk_rope_head_dim}"
             )
-        if self.rotary is not None and self.rotary.dim != self.qk_rope_head_dim:
+        if self.rotary is not None and self.rotary.turned != self.qk_rope_head_dim:
             raise ConfigurationInvalid(
-                f"rotates {self.rotary.dim} elements of a head; expected its qk_rope_head_dim, "
+                f"rotates {self.rotary.turned} elements of a head; expected its qk_rope_head_dim, "
                 f"{self.qk_rope_head_dim}"
             )
 

@@ -32,7 +32,7 @@ class RotaryScaling:
     beta_slow: float = 1.0
     truncate: bool = True
     attention_factor: float = 1.0
-    short_factors: tuple[float, ...] = ()  # dim / 2 each
+    short_factors: tuple[float, ...] = ()  # a frequency each
     long_factors: tuple[float, ...] = ()
     least_length: int = 0  # tokens
 
@@ -41,6 +41,7 @@ class RotaryScaling:
 class Rotary:
     """Rotary position embedding of the first `dim` elements of each head (arXiv:2104.09864).
 
+    An odd `dim` has the frequencies of its own, and turns one element more for the last of them (GLM).
     interleaved: pairs are neighbours (0, 1), (2, 3), ..., as in the paper, else halves (0, dim / 2), ...
     axes: how many positions a token has, each of which turns its share of `dim`, the first share first.
     """
@@ -56,6 +57,11 @@ class Rotary:
             raise ConfigurationInvalid(
                 f"rotates {self.dim} elements of a head by {self.axes} positions; expected pairs for each"
             )
+
+    @property
+    def turned(self) -> int:
+        """How many elements of a head are turned, in pairs."""
+        return self.dim + self.dim % 2
 
 
 @dataclass(frozen=True, kw_only=True)

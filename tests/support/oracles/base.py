@@ -111,7 +111,8 @@ class RMSNorm(nn.Module):
 
 def rotated(x: Tensor, position_ids: Tensor, theta: float, dim: int, interleaved: bool = False) -> Tensor:
     """x (batch, heads, length, head_dim), its first `dim` elements turned pair by pair: arXiv:2104.09864."""
-    x, rest = x[..., :dim], x[..., dim:]
+    even = dim + dim % 2
+    x, rest = x[..., :even], x[..., even:]
     angles = position_ids[:, None, :, None].float() * theta ** (-torch.arange(0, dim, 2).float() / dim)
     pairs = x.unflatten(-1, (-1, 2)) if interleaved else x.unflatten(-1, (2, -1)).transpose(-1, -2)
     turned = torch.view_as_complex(pairs.float().contiguous()) * torch.polar(torch.ones_like(angles), angles)

@@ -40,6 +40,7 @@ RECIPES = (
         "rope_ratio": 4, "_name_or_path": "THUDM/chatglm2-6b-32k",
     }, only_numbers=True),
     _recipe("chatglm-glm4", settings=_CHATGLM | {"rope_ratio": 50}, respell=released, only_numbers=True),
+    _recipe("chatglm-odd", settings=_CHATGLM | {"kv_channels": 10}, only_numbers=True),
     _recipe("chatglm1", model="ChatGLMModel", settings=_FIRST,
             copies={"lm_head.weight": "transformer.word_embeddings.weight"}),
 )  # fmt: skip

@@ -25,6 +25,12 @@ RECIPES = (
         "rope_parameters": _GLM["rope_parameters"] | {"partial_rotary_factor": 1.0},
     }, respell=old_glm),
     Recipe("glm-base", "GlmModel", _GLM),
+    # An odd number of elements is rotated: one more than that turns.
+    *(
+        Recipe(f"{kind}-odd-{head_dim}", name, _GLM | {"head_dim": head_dim}, only_numbers=True)
+        for head_dim in (6, 10, 18)
+        for kind, name in (("glm", "GlmForCausalLM"), ("glm4", "Glm4ForCausalLM"))
+    ),
     Recipe("glm4", "Glm4ForCausalLM", _GLM | {"attention_bias": False}),
     Recipe("glm4-old", "Glm4ForCausalLM", _GLM | {"tie_word_embeddings": True}, respell=old_glm),
     Recipe("glm4-base", "Glm4Model", _GLM),

@@ -28,5 +28,6 @@ RECIPES = (
     Recipe("glm4_moe-tied", "Glm4MoeForCausalLM", _GLM | {
         "tie_word_embeddings": True, "first_k_dense_replace": 0, "norm_topk_prob": False,
     }),
+    Recipe("glm4_moe-odd", "Glm4MoeForCausalLM", _GLM | {"head_dim": 10}, apart=(_BIAS,), only_numbers=True),
     Recipe("glm4_moe-base", "Glm4MoeModel", _GLM),
 )  # fmt: skip
