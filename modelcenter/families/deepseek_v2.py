@@ -16,12 +16,9 @@ from modelcenter.weights.rules import WeightMap
 
 
 def config(hf: Configuration, header: Header) -> Decoder:
-    # DeepSeek's own code divides the weights where `norm_topk_prob` is true, transformers leaves it unread;
-    # no released model sets it, and nothing tells by which of the two another was trained.
     hf.refuse(
         scoring_func=("softmax",),
         topk_method=("greedy", "group_limited_greedy"),
-        norm_topk_prob=(False,),
         moe_layer_freq=(1,),
     )
     bias = hf.flag("mlp_bias", default=False)
@@ -32,15 +29,18 @@ def config(hf: Configuration, header: Header) -> Decoder:
     )
     size = hf.integer("moe_intermediate_size", default=1407)
     in_groups = hf.values.get("topk_method") == "group_limited_greedy"
+    chosen = hf.integer("num_experts_per_tok")
+    # DeepSeek's own code brings weights to a sum of 1 or scales them; transformers always scales.
+    normalized = hf.flag("norm_topk_prob", default=False) and chosen > 1
     experts = Experts(
         num_experts=hf.layers("n_routed_experts", "num_experts", default=64),
-        num_experts_per_token=hf.integer("num_experts_per_tok"),
+        num_experts_per_token=chosen,
         intermediate_size=size,
         activation=hf.activation("hidden_act", default="silu"),
         layout="separate",
         router=Router(
-            normalized=False,
-            scale=hf.number("routed_scaling_factor", default=1.0),
+            normalized=normalized,
+            scale=1.0 if normalized else hf.number("routed_scaling_factor", default=1.0),
             num_groups=hf.integer("n_group") if in_groups else 1,
             num_chosen_groups=hf.integer("topk_group") if in_groups else 1,
         ),

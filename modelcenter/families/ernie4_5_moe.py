@@ -39,7 +39,9 @@ def config(hf: Configuration, header: Header) -> Decoder:
             intermediate_size=size,
             activation=hf.activation("hidden_act", default="silu"),
             layout="separate",
-            router=Router(correction_bias=True, precise="half"),
+            router=Router(
+                correction_bias=True, precise="half", least_sum=hf.number("moe_norm_min", default=1e-12)
+            ),
             shared=gated(hf, intermediate_size=size * shared, bias=bias) if shared else None,
         ),
     )

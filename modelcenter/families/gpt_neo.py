@@ -59,9 +59,12 @@ def config(hf: Configuration, header: Header) -> Decoder:
 
 
 def attention_kinds(hf: Configuration) -> list[str]:
-    """The kind of each layer's attention from `attention_types`: [[kinds by turns, how often], ...]."""
+    """The kind of each layer's attention: as `attention_layers` lists them, else from `attention_types`,
+    [[kinds by turns, how often], ...]."""
     count = hf.layers("num_layers", "num_hidden_layers")
-    told: Any = hf.values.get("attention_types", [[["global", "local"], 12]])
+    told: Any = hf.values.get("attention_types") or [[["global", "local"], 12]]
+    if "attention_layers" in hf:
+        told = [[hf.values["attention_layers"], 1]]
     kinds: list[str] = []
     try:
         for turns, times in told:
@@ -70,11 +73,12 @@ def attention_kinds(hf: Configuration) -> list[str]:
             kinds += [KINDS[kind] for kind in turns] * times
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigurationInvalid(
-            f"has attention_types {told!r:.80}; expected pairs of a list of global and local, and how often"
+            f"has attention_layers or attention_types {told!r:.80}; "
+            "expected pairs of a list of global and local, and how often"
         ) from error
     if len(kinds) != count:
         raise ConfigurationInvalid(
-            f"has attention_types of {len(kinds)} layers and num_layers {count}; expected as many"
+            f"has attentions of {len(kinds)} layers and num_layers {count}; expected as many"
         )
     return kinds
 

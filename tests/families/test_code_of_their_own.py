@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save as safetensors_bytes
+from transformers import DeepseekV2ForCausalLM
 
 from modelcenter import load, verify
 from modelcenter.errors import ConfigurationInvalid
@@ -91,6 +93,29 @@ def test_what_they_cannot_mean_is_refused(family: str, told: Values, reason: str
     write(tmp_path, stored(place))
     with pytest.raises(ConfigurationInvalid, match=reason):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("chosen", [1, 3])
+def test_deepseek_v2_brings_weights_to_a_sum_of_one_or_scales_them(chosen: int, tmp_path: Path):
+    """As its own modeling_deepseek.py does; transformers leaves `norm_topk_prob` unread and always scales."""
+    recipe = FAMILIES["deepseek_v2"][0]
+    values = json.loads((folder(recipe) / "config.json").read_text())
+    told = {"norm_topk_prob": True, "num_experts_per_tok": chosen}
+    (tmp_path / "config.json").write_text(json.dumps(values | told))
+    write(tmp_path, stored(folder(recipe)))
+    oracle = DeepseekV2ForCausalLM.from_pretrained(tmp_path, attn_implementation="eager").eval()
+
+    def summing_to_one(gate: Any, asked: Any, answer: Any) -> Any:
+        logits, weights, experts = answer
+        return logits, weights / weights.sum(dim=-1, keepdim=True), experts
+
+    for layer in oracle.model.layers:
+        if chosen > 1 and hasattr(layer.mlp, "gate"):
+            layer.mlp.gate.register_forward_hook(summing_to_one)
+    asked = inputs(recipe)
+    with torch.no_grad():
+        found, expected = load(tmp_path)(**asked).logits, oracle(**asked).logits
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 def test_the_first_chatglm_writes_where_the_mask_is():

@@ -97,9 +97,9 @@ class Router:
     """How a token chooses its experts, and what each of their answers counts.
 
     scoring: `softmax` over all experts, or `sigmoid`, each by itself. normalized: the weights of the chosen
-    are brought to a sum of 1, which after a softmax is a softmax over the chosen alone. scale: of the
-    weights. bias: of the product that scores. correction_bias: one that counts for the choice, not for the
-    weights (arXiv:2408.15664).
+    are brought to a sum of 1, which after a softmax is a softmax over the chosen alone; least_sum: what they
+    are divided by at least. scale: of the weights. bias: of the product that scores. correction_bias: one
+    that counts for the choice, not for the weights (arXiv:2408.15664).
     num_groups, num_chosen_groups: experts come from the best groups only (arXiv:2405.04434 §2.2.2), a group
     being as good as its best expert, or (`group_score`) as its best two together (arXiv:2412.19437 §2.1.2).
     precise: of the product that scores, see Parameter; the correction bias is so in every half.
@@ -107,6 +107,7 @@ class Router:
 
     scoring: Literal["softmax", "sigmoid"] = "softmax"
     normalized: bool = True
+    least_sum: float = 2.0**-126
     scale: float = 1.0
     bias: bool = False
     correction_bias: bool = False

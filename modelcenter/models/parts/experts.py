@@ -37,7 +37,7 @@ class RouterPart(Holder):
         chosen = judged.topk(self.count, dim=-1).indices
         weights = scores.gather(1, chosen)
         if c.normalized:
-            weights = weights / (weights.sum(dim=-1, keepdim=True) + torch.finfo(weights.dtype).tiny)
+            weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=c.least_sum)
         return weights if c.scale == 1.0 else weights * c.scale, chosen
 
 

@@ -17,6 +17,10 @@ RECIPES = (
         "distilbert-copies", "DistilBertForMaskedLM", _DISTILBERT | {"sinusoidal_pos_embds": True},
         copies={"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"},
     ),
+    # A table that was trained is read, whatever it began as.
+    _recipe("distilbert-sines", "DistilBertModel", _DISTILBERT, only_numbers=True, respell=lambda values: (
+        values | {"sinusoidal_pos_embds": True}
+    )),
     _recipe("distilbert-untied", "DistilBertForMaskedLM", _DISTILBERT | {"tie_word_embeddings": False}),
     _recipe("distilbert-model", "DistilBertModel", _DISTILBERT),
     _recipe("distilbert-sequence", "DistilBertForSequenceClassification", _DISTILBERT | {"num_labels": 3}),

@@ -29,5 +29,7 @@ RECIPES = (
     }, apart=_bias(1)),
     Recipe("ernie4_5_moe-released", "Ernie4_5_MoeForCausalLM", _ERNIE, respell=released_ernie,
            apart=_bias(1)),
+    Recipe("ernie4_5_moe-least", "Ernie4_5_MoeForCausalLM", _ERNIE | {"moe_norm_min": 0.9}, apart=_bias(1),
+           only_numbers=True),
     Recipe("ernie4_5_moe-base", "Ernie4_5_MoeModel", _ERNIE | {"moe_num_shared_experts": 0}),
 )  # fmt: skip

@@ -15,6 +15,10 @@ RECIPES = (
         "tie_word_embeddings": False, "attention_types": [[["local"], 2], [["global"], 1]], "num_layers": 3,
         "intermediate_size": None, "activation_function": "relu",
     }),
+    # What each layer's attention is counts, whatever `attention_types` says.
+    Recipe("gpt_neo-layers", "GPTNeoForCausalLM", _NEO, respell=lambda values: values | {
+        "attention_layers": ["local", "local"],
+    }, only_numbers=True),
     Recipe("gpt_neo-base", "GPTNeoModel", _NEO),
     Recipe("gpt_neo-old-config", "GPTNeoForCausalLM", _NEO | {
         "intermediate_size": None, "layer_norm_epsilon": 1e-5,
