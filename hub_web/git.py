@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 from hub_web import context
 from hub_web.api import errors
 from hub_web.api.files import readable
+from hub_web.ledger import ledger
 from modelcenter.errors import AccessDenied, Invalid, ModelCenterError
 from modelcenter.registry import revisions
 from modelcenter.registry.git import fetching, lines, pushing
@@ -60,6 +61,7 @@ def fetch(owner: str, name: str) -> Response:
     """What a fetch lacks, streamed."""
     repository = opened(owner, name)
     hub, session = context.hub(), context.session()
+    wanted = fetching.Request()
     with reading() as body:
         stream = lines.Limited(body, lines.REQUEST_BYTES)
         if speaks_2():
@@ -68,14 +70,18 @@ def fetch(owner: str, name: str) -> Response:
             if "command=ls-refs" in head:
                 found = iter(list(fetching.list_refs(session, repository, asked)))
             elif "command=fetch" in head:
-                found = fetching.fetch_2(hub, session, repository, asked)
+                wanted = fetching.request_2(asked)
+                found = fetching.fetch_2(hub, session, repository, wanted)
             elif not head:
                 found = iter(())
             else:
                 raise Invalid(f"{head[0][:100]!r} was not offered.")
         else:
-            found = fetching.fetch(hub, session, repository, fetching.read_request(stream))
+            wanted = fetching.read_request(stream)
+            found = fetching.fetch(hub, session, repository, wanted)
     context.release()
+    if wanted.clones:
+        ledger().downloaded(repository.id)
     return answer(found, f"application/x-{UPLOAD}-result")
 
 

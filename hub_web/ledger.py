@@ -38,12 +38,16 @@ class Ledger:
         self.stopped = threading.Event()
         self.thread: threading.Thread | None = None
 
-    def downloaded(self, repository_id: int, path: str) -> None:
+    def sent(self, repository_id: int, path: str) -> None:
         """Count a download where `path` is a file that stands for one."""
         if path in COUNTED or path.endswith(COUNTED_SUFFIXES):
-            with self.lock:
-                self.downloads[repository_id] += 1
-            self.begin()
+            self.downloaded(repository_id)
+
+    def downloaded(self, repository_id: int) -> None:
+        """Count a download."""
+        with self.lock:
+            self.downloads[repository_id] += 1
+        self.begin()
 
     def saw(self, actor: Actor) -> None:
         """Note that the token of `actor` was used."""

@@ -118,5 +118,5 @@ def resolve(owner: str, name: str, revision: str, path: str) -> Response:
     # A download is counted where it begins; what continues one is part of it.
     begins = request.headers.get("Range", "bytes=0-").startswith("bytes=0-")
     if request.method == "GET" and response.status_code in (200, 206, 302) and begins:
-        ledger().downloaded(repository.id, path)
+        ledger().sent(repository.id, path)
     return response

@@ -7,12 +7,20 @@ import itertools
 import os
 import random
 import subprocess
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from huggingface_hub import HfApi, hf_hub_download
+from werkzeug.serving import make_server
 
+from hub_web.app import create_app
+from modelcenter.registry import repositories
+from tests.support.registry import commit, person
 from tests.support.server import clean_environment
 
 numbers = itertools.count()
@@ -130,6 +138,45 @@ def test_commits_of_the_api_are_pulled(git, server, api, repo, tmp_path, version
     assert git.run(work, "tag", "--list", "--format=%(contents:subject)").strip() == "First"
     assert git.run(work, "fsck", "--strict") == ""
     assert git.run(work, *speaking, "fetch") == ""
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_clone_counts_as_one_download_and_a_fetch_as_none(git, hub, tmp_path):
+    ann = person(hub, "ann")
+    repositories.create(hub, ann, "ann/m")
+    commit(hub, ann, "ann/m", {"a.txt": b"one"})
+    app = create_app(hub.settings)
+    ledger = app.extensions["modelcenter_ledger"]
+
+    def downloads() -> int:
+        ledger.flush()
+        with hub.database.session() as session:
+            return repositories.get(session, ann, "ann/m").downloads
+
+    with serving(app) as url:
+        for number, options in enumerate(([], ["--depth", "1"]) * 2):
+            speaking = ("-c", f"protocol.version={2 * (number < 2)}")
+            git.run(tmp_path, *speaking, "clone", *options, f"{url}/ann/m", f"work{number}")
+            assert downloads() == number + 1
+            commit(hub, ann, "ann/m", {"a.txt": b"%d" % number})
+            git.run(tmp_path / f"work{number}", *speaking, "pull")
+            assert downloads() == number + 1
+    ledger.stop()
+    app.extensions["modelcenter"].database.close()
+
+
+@contextmanager
+def serving(app: Flask) -> Iterator[str]:
+    """The address of an application of this process."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.mark.parametrize("version", [0, 2])

@@ -372,7 +372,7 @@ def fetched(hub, ann, *asked: str) -> tuple[bytes, int]:
     try:
         with hub.database.session() as session:
             repository = repositories.get(session, ann, "ann/m")
-            answer = fetching.fetch_2(hub, session, repository, asked)
+            answer = fetching.fetch_2(hub, session, repository, fetching.request_2(asked))
         assert hub.database.engine.pool.checkedout() == 0
         return b"".join(answer), len(statements)
     finally:

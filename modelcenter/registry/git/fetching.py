@@ -57,6 +57,11 @@ class Request:
         """Whether the depth of the client's history is to change."""
         return bool(self.depth or self.since is not None or self.without)
 
+    @property
+    def clones(self) -> bool:
+        """Whether the client now gets all of something, of which it has nothing: a clone ends so, once."""
+        return self.is_done and bool(self.wants) and not (self.haves or self.shallow)
+
     def take(self, asked: str) -> None:
         """Notes a line. Raises Invalid."""
         word, _, rest = asked.partition(" ")
@@ -179,11 +184,16 @@ def fetch(hub: Hub, session: Session, repository: Repository, request: Request) 
     return _chain((before, *map(lines.line, answers)), body, (lines.FLUSH,) if banded else ())
 
 
-def fetch_2(hub: Hub, session: Session, repository: Repository, asked: Iterable[str]) -> Iterator[bytes]:
-    """The answer to `fetch` of version 2: decided now, streamed when it is read. Raises Invalid."""
+def request_2(asked: Iterable[str]) -> Request:
+    """A `fetch` of version 2. Raises Invalid."""
     request = Request()
     for line in asked:
         request.take(line)
+    return request
+
+
+def fetch_2(hub: Hub, session: Session, repository: Repository, request: Request) -> Iterator[bytes]:
+    """The answer to `fetch` of version 2: decided now, streamed when it is read. Raises Invalid."""
     work = _Work(session, repository, request)
     before: list[bytes] = []
     if not request.is_done:
