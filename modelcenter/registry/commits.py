@@ -255,8 +255,10 @@ class _Work:
                 self.root.remove(path)
 
     def put(self, path: str, stored: Stored) -> None:
-        """Places a file."""
-        self.root.put(path, Item(FILE, stored.oid))
+        """Places a file, one that may be executed in the place of one that may."""
+        present = self.root.get(path)
+        mode = present.mode if present is not None and present.is_file else FILE
+        self.root.put(path, Item(mode, stored.oid))
         # The text of a pointer, sent as a regular file, is the large file wherever that is known.
         if stored.is_lfs or stored.oid not in self.files:
             self.files[stored.oid] = stored

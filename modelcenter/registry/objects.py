@@ -50,6 +50,11 @@ class Item:
         """Whether `oid` is a tree."""
         return stat.S_ISDIR(self.mode)
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is neither a folder nor a link."""
+        return stat.S_ISREG(self.mode)
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:

@@ -294,6 +294,25 @@ def test_what_git_cannot_hold_is_refused_by_name(git, server, api, repo, tmp_pat
     assert (again / "link").is_symlink() and os.access(again / "run.sh", os.X_OK)
 
 
+def test_a_file_stays_executable_when_the_api_replaces_its_content(git, server, api, repo, tmp_path):
+    work = cloned(git, server, repo, tmp_path / "work")
+    (work / "bin").mkdir()
+    for name in ("run.sh", "bin/run", "bin/gone"):
+        (work / name).write_text("#!/bin/sh\n")
+        (work / name).chmod(0o755)
+    (work / "link").symlink_to("run.sh")
+    head = git.commit(work, {})
+    git.run(work, "push")
+    assert api.upload_file(path_in_repo="run.sh", path_or_fileobj=b"#!/bin/sh\n", repo_id=repo).oid == head
+    api.delete_file("bin/gone", repo)
+    for name in ("run.sh", "bin/run", "bin/gone", "link"):
+        api.upload_file(path_in_repo=name, path_or_fileobj=b"#!/bin/bash\n", repo_id=repo)
+    git.run(work, "pull")
+    modes = git.run(work, "ls-tree", "-r", "--format=%(objectmode) %(path)", "HEAD").split("\n")
+    executable = {"100755 run.sh", "100755 bin/run"}
+    assert {"100644 bin/gone", "100644 link", *executable} <= set(modes)
+
+
 def test_who_may_not_is_told_as_by_the_api(git, server, api, repo, tmp_path):
     work = cloned(git, server, repo, tmp_path / "work")
     git.commit(work, {"a.txt": b"a"})
