@@ -32,6 +32,19 @@ SORTS = {
     "likes": "likes",
     "trendingScore": "trending",
 }
+# The tags that a model has which an application runs. Source: huggingface.js, packages/tasks, local-apps.ts.
+_GGUF = (
+    "llama.cpp",
+    "node-llama-cpp",
+    "ollama",
+    "lmstudio",
+    "jan",
+    "docker-model-runner",
+    "lemonade",
+    "jellybox",
+)
+_SERVERS = "vllm", "sglang", "tgi"
+APPS = dict.fromkeys(_GGUF, ("gguf",)) | dict.fromkeys(_SERVERS, ("transformers", "text-generation"))
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 MOST_PARAMETERS = 10**18  # more than databases' numbers hold is as much as this
 BOUND = re.compile(r"(min|max):(\d+(?:\.\d+)?)([KMBT]?)", re.IGNORECASE)
@@ -48,8 +61,9 @@ def listed() -> Response:
     if limit == 0:
         return paging.page([], None)
     query = asked(min(limit, most))
-    # No model here is served by others, so none fits a filter by who serves it.
-    if any(request.args.get(name) for name in ("inference", "inference_provider", "apps")):
+    # No model here is served by others, so none fits a filter by who serves it; nor by an app not known.
+    served = any(request.args.get(name) for name in ("inference", "inference_provider"))
+    if served or not APPS.keys() >= set(values("apps")):
         return paging.page([], None)
     session = context.session()
     page = search.find(session, query, context.actor())
@@ -92,7 +106,7 @@ def asked(per_page: int) -> search.Query:
         text=request.args.get("search", ""),
         task=tuple(values("pipeline_tag")),
         organization=tuple(values("author")),
-        tags=tuple(values("filter")),
+        tags=(*values("filter"), *(tag for app in values("apps") for tag in APPS.get(app, ()))),
         gated=flag("gated") if "gated" in request.args else None,
         min_parameters=bounds.get("min"),
         max_parameters=bounds.get("max"),

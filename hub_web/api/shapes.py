@@ -139,6 +139,8 @@ def model(repository: Repository, facts: Model | None, sha: str | None) -> dict[
         found["library_name"] = facts.library
     if facts.card:
         found["cardData"] = facts.card
+        parts = {"widgetData": facts.card.get("widget"), "model-index": facts.card.get("model-index")}
+        found |= {name: part for name, part in parts.items() if part}
     if facts.config:
         found["config"] = facts.config
     if facts.parameters_by_dtype:

@@ -266,5 +266,6 @@ def _tags(repository: Repository, model: Model, found: Evidence, known: Card) ->
     tags += [f"base_model:{name}" for name in _list(model.card.get("base_model"))]
     tags += [f"dataset:{name}" for name in _list(model.card.get("datasets"))]
     tags += [f"license:{name}" for name in _list(model.card.get("license"))]
+    tags += ["co2_eq_emissions"] if model.card.get("co2_eq_emissions") else []
     tags += ["linked"] if repository.is_linked else []
     return [tag for tag in dict.fromkeys(tags) if tag and len(tag) <= MAX_WORD]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from huggingface_hub import HfApi, ModelCard
+from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, RepoCard
 from huggingface_hub.errors import EntryNotFoundError
 
 from modelcenter.registry import repositories
@@ -37,6 +37,20 @@ modelcenter:
 ---
 # 中文 BERT
 """
+MEASURED = """---
+license: mit
+co2_eq_emissions: {emissions: 12.5}
+widget:
+- text: 你好
+model-index:
+- name: small
+  results:
+  - task: {type: text-generation}
+    dataset: {type: some/data, name: Some}
+    metrics: [{type: accuracy, value: 0.9}]
+---
+# Small
+""".encode()
 HOSTILE = [
     "tags: 5",
     "tags: [[1], {a: b}, null]",
@@ -79,6 +93,18 @@ def server(tmp_path_factory):
         yield running
 
 
+@pytest.fixture
+def measured(server, api):
+    """A model in GGUF with all that a card tells by numbers."""
+    repo = "alice/measured"
+    api.create_repo(repo)
+    files = {"README.md": MEASURED, "model.gguf": b"GGUF" + bytes(60)}
+    api.create_commit(repo, [CommitOperationAdd(*file) for file in files.items()], commit_message="Add")
+    wait_for(lambda: verdict(server, repo)["status"] != "pending")
+    yield repo
+    api.delete_repo(repo)
+
+
 def verdict(server, repo: str) -> dict:
     return server.get(f"/api/modelcenter/{repo}/verdict/main").json()
 
@@ -100,6 +126,26 @@ def test_the_list_filters_and_sorts(api):
     assert ids(api.list_models(gated=True)) == set()
     by_age = [model.id for model in api.list_models(sort="created_at", author="alice")]
     assert by_age == ["alice/chat", *(f"alice/plain-{number}" for number in range(4, -1, -1))]
+
+
+def test_models_are_found_by_the_application_that_runs_them(api, measured):
+    assert ids(api.list_models(apps="ollama")) == {measured}
+    assert ids(api.list_models(apps=["ollama", "llama.cpp"])) == {measured}
+    assert ids(api.list_models(apps="vllm")) == {"alice/chat"}
+    assert ids(api.list_models(apps=["vllm", "ollama"])) == set()
+    assert ids(api.list_models(apps="an app of tomorrow")) == set()
+
+
+def test_emissions_examples_and_results_come_from_the_card(api, measured):
+    assert ids(api.list_models(filter="co2_eq_emissions")) == {measured}
+    assert ids(api.list_models(emissions_thresholds=(5, 20), cardData=True)) == {measured}
+    info = api.model_info(measured)
+    assert info.widget_data == [{"text": "你好"}]
+    assert info.model_index[0]["name"] == "small"
+    assert info.card_data.eval_results[0].metric_value == 0.9
+    (listed,) = api.list_models(filter="co2_eq_emissions", expand=["widgetData"])
+    assert listed.widget_data == [{"text": "你好"}]
+    assert api.model_info("alice/chat").widget_data is None
 
 
 def test_the_list_comes_in_pages_at_the_clients_address(server, api):
@@ -181,6 +227,15 @@ def test_a_card_is_checked_before_it_is_sent(server, api):
         api.upload_file(
             path_or_fileobj=b"---\na: [b\n---\n", path_in_repo="README.md", repo_id="alice/plain-0"
         )
+
+
+def test_a_card_validates_itself_in_plain_words(server, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)
+    card = RepoCard("---\nlicense: mit\n---\n# A model\n")
+    card.validate()
+    card.content = "---\nlicense: asdf\n---\n# A model\n"
+    with pytest.raises(ValueError, match=r"^- Error: .license. must be one of .*'asdf'"):
+        card.validate()
 
 
 def test_a_linked_entry_is_listed_with_a_tag_and_names_its_upstream(api, server, tmp_path):
