@@ -11,8 +11,8 @@ import pytest
 from hub_web.api import ndjson
 from modelcenter.errors import Invalid, TooLarge
 from modelcenter.registry.blobs.interface import Blob
-from modelcenter.registry.blobs.memory import MemoryBlobStore
 from modelcenter.registry.repositories import AddFile, AddLfs, Delete, DeleteFolder
+from tests.support.blobs import MemoryBlobStore
 
 HEADER = {"key": "header", "value": {"summary": "Add", "description": "More", "parentCommit": "c" * 40}}
 OID = "a" * 64

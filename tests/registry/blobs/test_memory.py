@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from modelcenter.registry.blobs.memory import MemoryBlobStore
 from tests.conformance.blobstore import BlobStoreSuite
+from tests.support.blobs import MemoryBlobStore
 
 
 class TestMemory(BlobStoreSuite):

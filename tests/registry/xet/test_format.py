@@ -8,8 +8,8 @@ import lz4.frame
 import pytest
 
 from modelcenter.errors import Invalid, TooLarge
-from modelcenter.registry.blobs.memory import MemoryBlobStore
 from modelcenter.registry.xet.format import Incoming, hash_of, text_of, ungrouped
+from tests.support.blobs import MemoryBlobStore
 from tests.support.xet import header, packed
 
 NAME, BODY = packed(b"chunk " * 100, b"other " * 200)

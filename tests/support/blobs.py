@@ -1,4 +1,4 @@
-"""Blobs in memory: for tests and for trying things out. Nothing outlives the process."""
+"""Blobs in memory, where what keeps them is not the matter."""
 
 from __future__ import annotations
 
