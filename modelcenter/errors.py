@@ -555,12 +555,15 @@ class QuotaExceeded(ModelCenterError):
 
     code = "quota-exceeded"
 
-    def __init__(self, owner: str, quota: int, used: int, new: int) -> None:
+    def __init__(self, owner: str, quota: int, used: int, new: int, *, proposed: bool = False) -> None:
         self.owner, self.quota, self.used, self.new = owner, quota, used, new
-        super().__init__(
-            f"{owner} may store {_size(quota)} and has stored {_size(used)}: there is no room for "
-            f"{_size(new)} more. Delete models, or ask who runs the hub for more room."
-        )
+        if proposed:
+            has = f"{owner} may have proposed {_size(quota)} to models of others and has {_size(used)}"
+            advice = "Wait until pull requests are merged"
+        else:
+            has = f"{owner} may store {_size(quota)} and has stored {_size(used)}"
+            advice = "Delete models, or ask who runs the hub for more room"
+        super().__init__(f"{has}: there is no room for {_size(new)} more. {advice}.")
 
 
 def _size(count: int) -> str:

@@ -75,7 +75,7 @@ def details(owner: str, name: str, num: int) -> dict[str, Any]:
         shape["changes"] = {"base": branch, "mergeCommitId": found.merge_oid}
         is_open = found.status in discussions.STATUSES["open"]
         shape["filesWithConflicts"] = (
-            list(merging.conflicts(session, repository, at)) if at and is_open else []
+            list(merging.conflicts(context.hub(), session, repository, at)) if at and is_open else []
         )
     if at and flag("diff") and reads_files(actor, repository):
         changed = merging.changes(session, repository, at, limit=patches.MAX_FILES + 1)
@@ -136,7 +136,7 @@ def merge(owner: str, name: str, num: int) -> dict[str, Any]:
     """Make a pull request's changes its branch's."""
     words = string(json_body(), "comment", default="")
     with context.hub().database.transaction() as session:
-        row = merging.merge(session, context.actor(), f"{owner}/{name}", num, words)
+        row = merging.merge(context.hub(), session, context.actor(), f"{owner}/{name}", num, words)
         return {"status": row.status, "mergeCommitId": row.merge_oid}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeGuard
 
 from flask import Blueprint, Response, jsonify
 
@@ -15,7 +15,7 @@ from hub_web.api.streaming import content_response
 from hub_web.api.uploads import actions, own_authorization
 from modelcenter.errors import BlobNotFound, Invalid, NotSupported
 from modelcenter.registry import arriving, contents, fsck, pulls, quotas, repositories, uploads
-from modelcenter.registry.blobs.interface import Blob, address
+from modelcenter.registry.blobs.interface import MOST_BYTES, Blob, address
 from modelcenter.registry.tables import Repository
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
@@ -38,7 +38,7 @@ def batch(owner: str, name: str) -> Response:
     hub, session, actor = context.hub(), context.session(), context.actor()
     # Known: this repository's own, the caller's, and what anybody may read; never others' private files.
     here = uploads.which_are_here(hub, session, actor, repository, wanted)
-    quotas.require_room(session, repository, wanted)
+    quotas.require_room(session, actor, repository, wanted)
     transfers = body.get("transfers") or []
     if not isinstance(transfers, list):
         raise Invalid(f"transfers is {transfers!r:.100}; expected a list of names.")
@@ -114,6 +114,11 @@ def lock(owner: str, name: str, lock: str = "") -> Response:
     raise NotSupported("This hub has no locks for files.")
 
 
+def is_size(value: object) -> TypeGuard[int]:
+    """Whether a file can have so many bytes."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_BYTES
+
+
 def read_objects(objects: object) -> list[Blob]:
     """The objects announced."""
     if not isinstance(objects, list) or len(objects) > OBJECTS:
@@ -122,7 +127,7 @@ def read_objects(objects: object) -> list[Blob]:
     for item in objects:
         found = item if isinstance(item, dict) else {}
         oid, size = found.get("oid"), found.get("size")
-        if not isinstance(oid, str) or not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        if not isinstance(oid, str) or not is_size(size):
             raise Invalid(f"{item!r:.200} is no object; expected an oid and its size in bytes.")
         wanted[Blob(address(oid), size)] = None
     return list(wanted)

@@ -161,7 +161,7 @@ def show(owner: str, name: str, num: int) -> Response:
         branch=(found.base or "").removeprefix("refs/heads/"),
         merge_href=commits.address(repository, found.merge_oid) if found.merge_oid else None,
         merge_label=revision_label(found.merge_oid) if found.merge_oid else "",
-        conflicts=merging.conflicts(session, repository, at) if at and is_open else (),
+        conflicts=merging.conflicts(context.hub(), session, repository, at) if at and is_open else (),
         changes=tuple(
             commits.change(repository, at.head.oid, before, item) for item in changed[:SHOWN] if at
         ),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from modelcenter.errors import AccessDenied, AlreadyExists, Invalid, RepositoryNotFound
+from modelcenter.errors import AlreadyExists, Invalid, RepositoryNotFound
 from modelcenter.registry import history, lifecycle, revisions, uploads
 from modelcenter.registry.access import Actor, require
 from modelcenter.registry.accounts import actor_of
@@ -70,11 +70,11 @@ def adopt(
     elif not lifecycle.hold(session, repository.id):
         raise RepositoryNotFound(repository.repo_id)
     require(actor, "write", repository)
+    wanted = select(Ref).where(Ref.repository_id == repository.id, Ref.name.in_(list(refs)))
+    known = {ref.name: ref for ref in session.scalars(wanted.order_by(Ref.name).with_for_update())}
     uploads.keep(session, actor, repository, [file.blob for file in files if file.is_lfs])
     if pack is not None:
         importing.keep(session, actor, repository, pack, arrival, files)
-    wanted = select(Ref).where(Ref.repository_id == repository.id, Ref.name.in_(list(refs)))
-    known = {ref.name: ref for ref in session.scalars(wanted.order_by(Ref.name).with_for_update())}
     for name, tip in sorted(refs.items()):
         ref = known.get(name)
         if ref is not None and (ref.tag or ref.target) == tip:
@@ -88,8 +88,7 @@ def adopt(
 
 def _require_move(session: Session, repository: Repository, ref: Ref, target: str, *, force: bool) -> None:
     """Raises unless `ref` may go to the commit `target`: forwards, or where one insists."""
-    if ref.frozen_at is not None:
-        raise AccessDenied(f"{ref.name} of {repository.repo_id} is frozen: nobody may move it.")
+    revisions.require_movable(ref)
     if force:
         return
     head = session.get_one(Commit, (repository.id, ref.target))

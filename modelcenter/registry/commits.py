@@ -134,7 +134,7 @@ def _propose(
     staged = stage(hub, operations)
     with hub.database.transaction() as session:
         repository, head = _proposable(session, actor, repo_id, base, parent)
-        if not lifecycle.hold(session, repository.id):
+        if lifecycle.lock(session, repository.id) is None:  # before the room that it takes, as all lock it
             raise RepositoryNotFound(repo_id)
         work = _Work(session, hub, actor, repository, head)
         tree, trees = work.changed(operations, staged)

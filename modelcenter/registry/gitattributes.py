@@ -75,8 +75,24 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
 
 def with_path(text: bytes, path: str) -> bytes:
     """`text` with one more line that makes the file at `path` a large one."""
-    end = b"" if not text or text.endswith(b"\n") else b"\n"
-    return text + end + f"{_pattern(path)} {_RULE}\n".encode()
+    return _ended(text) + f"{_pattern(path)} {_RULE}\n".encode()
+
+
+def united(base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
+    """What two texts are together that both are `base` with lines behind it; None where one is not.
+
+    Each large file may bring its line: two that came at the same time are no conflict.
+    """
+    base, ours, theirs = map(_ended, (base, ours, theirs))
+    if not (ours.startswith(base) and theirs.startswith(base)):
+        return None
+    known = set(ours.split(b"\n"))
+    added = [line for line in theirs[len(base) :].split(b"\n") if line not in known]
+    return ours + b"".join(line + b"\n" for line in added)
+
+
+def _ended(text: bytes) -> bytes:
+    return text if not text or text.endswith(b"\n") else text + b"\n"
 
 
 def _pattern(path: str) -> str:

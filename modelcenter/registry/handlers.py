@@ -22,6 +22,7 @@ from modelcenter.registry import (
     jobs,
     lifecycle,
     mirror,
+    proposals,
     verify,
 )
 from modelcenter.registry.cards import Card, read_card
@@ -101,12 +102,13 @@ HANDLERS: Mapping[str, jobs.Handler] = {
     ingest.KIND: ingest.forget_aged,
     fsck.KIND: fsck.run,
     arriving.SWEEP: arriving.sweep,
+    proposals.KIND: proposals.forget_aged,
     mirror.KIND: mirror.run,
     deliveries.KIND: deliveries.deliver,
 }
 # Kinds that others should not wait for: each set has a worker of its own, the rest shares one.
 APART = (
-    frozenset({conversions.KIND, fsck.KIND, arriving.SWEEP, mirror.KIND}),  # slow
+    frozenset({conversions.KIND, fsck.KIND, arriving.SWEEP, proposals.KIND, mirror.KIND}),  # slow
     frozenset({deliveries.KIND}),  # as slow as strangers' servers
 )
 
@@ -114,5 +116,5 @@ APART = (
 def begin_upkeep(hub: Hub) -> None:
     """Queues what is done again and again, unless it waits already; an hour from now it begins."""
     with hub.database.transaction() as session:
-        for kind in (fsck.KIND, arriving.SWEEP):
+        for kind in (fsck.KIND, arriving.SWEEP, proposals.KIND):
             jobs.enqueue(session, kind, {}, key=kind, run_after=now() + fsck.ROUND)

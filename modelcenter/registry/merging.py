@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from modelcenter.errors import Invalid, MergeConflict, RevisionNotFound
-from modelcenter.registry import activity, differences, discussions, history, lifecycle, pulls
+from modelcenter.registry import (
+    activity,
+    differences,
+    discussions,
+    gitattributes,
+    history,
+    lifecycle,
+    pulls,
+    quotas,
+)
 from modelcenter.registry.access import Actor, require
+from modelcenter.registry.blobs.interface import Blob
 from modelcenter.registry.commits import move
+from modelcenter.registry.contents import Known, known_files
 from modelcenter.registry.differences import Difference, Merge
-from modelcenter.registry.objects import EMPTY_TREE
+from modelcenter.registry.hub import Hub
+from modelcenter.registry.objects import EMPTY_TREE, FILE, Item
+from modelcenter.registry.operations import keep_files, store
 from modelcenter.registry.revisions import HEADS
-from modelcenter.registry.tables import Commit, Discussion, Ref, Repository
+from modelcenter.registry.tables import Commit, Discussion, File, Ref, Repository
 from modelcenter.registry.trees import Folder
 
 TOLD = 100  # commits that a merge's message names
+MOST_BYTES = 1 << 20  # of a `.gitattributes` that is put together
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +64,9 @@ def standing(session: Session, repository: Repository, request: Discussion) -> S
     return Standing(heads[own], heads.get(base), history.fork(session, heads[own], known))
 
 
-def conflicts(session: Session, repository: Repository, at: Standing) -> tuple[str, ...]:
+def conflicts(hub: Hub, session: Session, repository: Repository, at: Standing) -> tuple[str, ...]:
     """The files that stand against merging."""
-    return _merge(session, repository, at, at.target).conflicts if at.target else ()
+    return _merge(hub, session, repository, at, at.target)[0].conflicts if at.target else ()
 
 
 def changes(session: Session, repository: Repository, at: Standing, *, limit: int) -> list[Difference]:
@@ -60,14 +74,15 @@ def changes(session: Session, repository: Repository, at: Standing, *, limit: in
     return differences.between(session, repository.id, at.origin, at.head.tree, limit=limit)
 
 
-def merge(session: Session, actor: Actor, repo_id: str, num: int, words: str = "") -> Discussion:
+def merge(hub: Hub, session: Session, actor: Actor, repo_id: str, num: int, words: str = "") -> Discussion:
     """Makes what a pull request changes one commit on its branch, and the request `merged`.
 
     As on the Hub, its commits are squashed: the branch gets one, whose parent is the branch's head, and its
-    message names them. What the branch changed since is kept (see differences.merge).
+    message names them. What the branch changed since is kept (see differences.merge), and of
+    `.gitattributes` the lines that either added.
 
     Raises RepositoryNotFound, NotAuthenticated, AccessDenied, DiscussionNotFound, RevisionNotFound,
-    MergeConflict, and Invalid for what is a draft, closed, merged, empty or no pull request.
+    MergeConflict, QuotaExceeded, and Invalid for what is a draft, closed, merged, empty or no pull request.
     """
     repository = lifecycle.get(session, actor, repo_id)
     require(actor, "write", repository)
@@ -95,13 +110,18 @@ def merge(session: Session, actor: Actor, repo_id: str, num: int, words: str = "
         )
     if at.fork.tree == at.head.tree:
         raise Invalid(f"Pull request #{num} changes nothing. Commit to {pulls.ref_name(num)} first.")
-    merged = _merge(session, repository, at, at.target)
+    merged, attributes = _merge(hub, session, repository, at, at.target)
     if merged.conflicts:
         raise MergeConflict(num, ref.short_name, merged.conflicts)
     load = history.Loader(session, repository.id)
     load.open(at.target.tree, merged.changes)
     root = Folder(load, at.target.tree)
-    for path, item in sorted(merged.changes.items()):
+    changes = dict(merged.changes)
+    if attributes is not None:
+        stored = store(hub, attributes)
+        keep_files(session, actor, repository, [stored])
+        changes[gitattributes.NAME] = Item(FILE, stored.oid)
+    for path, item in sorted(changes.items()):
         root.remove(path)
         if item is not None:
             root.put(path, item)
@@ -118,6 +138,7 @@ def merge(session: Session, actor: Actor, repo_id: str, num: int, words: str = "
             title=f"{request.title} (#{num})",
             message=_message(session, actor, at),
         )
+        quotas.take_room(session, actor, repository, _brought(session, at.target, tree))
         move(session, ref, at.target, new)
         lifecycle.moved(session, actor, repository, ref, new)
     request.merge_oid = new.oid
@@ -126,6 +147,12 @@ def merge(session: Session, actor: Actor, repo_id: str, num: int, words: str = "
         session, actor, "discussion.merge", repository.repo_id, repository, num=num, oid=new.oid, ref=ref.name
     )
     return request
+
+
+def _brought(session: Session, target: Commit, tree: str) -> list[Blob]:
+    """The contents that `tree` has beside those of the commit: the branch's now, whoever proposed them."""
+    changed = differences.between(session, target.repository_id, target.tree, tree, limit=history.ENTRIES)
+    return [Blob(each.after.sha256, each.after.size) for each in changed if each.after]
 
 
 def _require_open(request: Discussion) -> None:
@@ -137,8 +164,30 @@ def _require_open(request: Discussion) -> None:
         raise Invalid(f"Pull request #{request.num} is {request.status}: only open ones are merged.")
 
 
-def _merge(session: Session, repository: Repository, at: Standing, target: Commit) -> Merge:
-    return differences.merge(session, repository.id, at.origin, target.tree, at.head.tree)
+def _merge(
+    hub: Hub, session: Session, repository: Repository, at: Standing, target: Commit
+) -> tuple[Merge, bytes | None]:
+    """What the branch takes over, and a `.gitattributes` that both sides added lines to."""
+    roots = (at.origin, target.tree, at.head.tree)
+    found = differences.merge(session, repository.id, *roots)
+    if gitattributes.NAME not in found.conflicts:
+        return found, None
+    items = [tree.get(gitattributes.NAME) for tree in map(history.Loader(session, repository.id), roots)]
+    files = known_files(session, repository.id, (item.oid for item in items if item))
+    base, ours, theirs = (_text(hub, files.get(item.oid)) if item else b"" for item in items)
+    if base is None or ours is None or theirs is None:
+        return found, None
+    text = gitattributes.united(base, ours, theirs)
+    rest = tuple(path for path in found.conflicts if path != gitattributes.NAME or text is None)
+    return replace(found, conflicts=rest), text
+
+
+def _text(hub: Hub, file: Known | None) -> bytes | None:
+    """The text of a small file."""
+    if not isinstance(file, File) or file.size > MOST_BYTES:
+        return None
+    with hub.blobs.open(file.sha256) as stream:
+        return stream.read()
 
 
 def _heads(session: Session, repository: Repository, names: list[str]) -> dict[str, Commit]:

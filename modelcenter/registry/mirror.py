@@ -341,7 +341,7 @@ class _Transfer:
         pointer says.
         """
         with self.hub.database.session() as session:
-            quotas.require_room(session, self.repository, places)
+            quotas.require_room(session, self.actor, self.repository, places)
             missing = places.keys() - self._here(session, places)
         self.total = sum(blob.size for blob in places)
         self.done = self.total - sum(blob.size for blob in missing)

@@ -96,7 +96,7 @@ def keep_files(session: Session, actor: Actor, repository: Repository, files: It
     """Makes the files known in this repository, large ones as readable here. Raises QuotaExceeded."""
     ordered = sorted(files, key=lambda file: file.oid)
     large = {file.oid: file.blob for file in ordered if file.is_lfs}
-    quotas.require_room(session, repository, [file.blob for file in ordered])
+    quotas.take_room(session, actor, repository, [file.blob for file in ordered])
     uploads.keep(session, actor, repository, large.values())
     rows = [
         {

@@ -43,7 +43,7 @@ from modelcenter.registry import (
     revisions,
 )
 from modelcenter.registry.access import THE_HUB
-from modelcenter.registry.blobs.interface import Blob
+from modelcenter.registry.blobs.interface import MOST_BYTES, Blob
 from modelcenter.registry.database import insert_missing
 from modelcenter.registry.git import importing, packs
 from modelcenter.registry.git.importing import Arrival
@@ -65,7 +65,6 @@ from modelcenter.registry.upstream import Described, Upstream
 
 ATTEMPTS = 2  # of a file that nothing comes of: a client waits
 AWAY_SECONDS = 15.0  # for which an upstream that did not answer is left in peace
-MOST_BYTES = 2**63 - 1  # of a file that both databases can count
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +123,7 @@ def opened(hub: Hub, repository: Repository, oid: str) -> Spool:
         if file is None or mirror is None or mirror.endpoint != hub.settings.upstream:
             raise NotFetched(repository.repo_id, file.path if file else oid)
         blob = Blob(file.sha256, file.size)
-        quotas.require_room(session, repository, [blob])
+        quotas.require_room(session, THE_HUB, repository, [blob])
 
     def bring(draft: Draft) -> None:
         with Upstream(mirror.endpoint, hub.settings.upstream_token, attempts=ATTEMPTS) as upstream:

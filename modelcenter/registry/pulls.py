@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from modelcenter.errors import Invalid, RepositoryNotFound
@@ -11,6 +12,8 @@ from modelcenter.registry import activity, discussions, lifecycle, revisions, up
 from modelcenter.registry.access import Actor, may, require
 from modelcenter.registry.revisions import HEADS, REQUESTS
 from modelcenter.registry.tables import Commit, Discussion, Ref, Repository
+
+MOST_OPEN = 20  # pull requests of one person, who may not write, in one repository
 
 _REF = re.compile(rf"{REQUESTS}([1-9]\d{{0,8}})")
 
@@ -77,8 +80,10 @@ def begin(
 ) -> tuple[Discussion, Ref]:
     """A pull request that wants `base` (a branch's full name) to have what `head` has, and its ref.
 
-    Asks no rights.
+    Asks no rights, but of those who may not write no more than MOST_OPEN are open at once. Raises Invalid.
     """
+    if not may(actor, "write", repository):
+        _require_few(session, actor, repository)
     discussion = discussions.begin(
         session, actor, repository, title, description, base=base, is_draft=is_draft
     )
@@ -96,6 +101,20 @@ def begin(
         ref=ref.name,
     )
     return discussion, ref
+
+
+def _require_few(session: Session, actor: Actor, repository: Repository) -> None:
+    own = select(func.count()).where(
+        Discussion.repository_id == repository.id,
+        Discussion.author_id == actor.account_id,
+        Discussion.is_pull_request,
+        Discussion.status.in_(discussions.STATUSES["open"]),
+    )
+    if (session.scalar(own) or 0) >= MOST_OPEN:
+        raise Invalid(
+            f"{actor.name} has {MOST_OPEN} open pull requests of {repository.repo_id}: that is the most for "
+            "somebody who may not write to it. Close one, or wait until one is merged."
+        )
 
 
 def note_commit(session: Session, actor: Actor, discussion: Discussion, commit: Commit) -> None:

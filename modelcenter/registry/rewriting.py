@@ -80,7 +80,7 @@ def large_files(session: Session, actor: Actor, repo_id: str) -> list[LargeFileU
         .where(File.repository_id == repository.id, File.is_lfs.is_(True))
         .order_by(LargeFile.created_at.desc(), File.sha256)
     ).all()
-    places = _places(session, repository, {file.oid for file, _ in rows})
+    places = where_they_are(session, repository, {file.oid for file, _ in rows})
     return [
         LargeFileUse(file.sha256, file.size, file.oid, *places.get(file.oid, ("", None)), created_at)
         for file, created_at in rows
@@ -162,7 +162,9 @@ def _named(session: Session, repository: Repository, sha256s: Collection[str]) -
     return found
 
 
-def _places(session: Session, repository: Repository, oids: set[str]) -> dict[str, tuple[str, str | None]]:
+def where_they_are(
+    session: Session, repository: Repository, oids: set[str]
+) -> dict[str, tuple[str, str | None]]:
     """For each Git id a path and the ref that has it there; no ref where only an older commit does."""
     default = HEADS + repository.default_branch
     rows = session.execute(

@@ -167,7 +167,7 @@ def check_sending(hub: Hub, actor: Actor, repo_id: str, blob: Blob) -> None:
     with hub.database.session() as session:
         repository = lifecycle.get(session, actor, repo_id)
         require_sending(actor, repository)
-        quotas.require_room(session, repository, [blob])
+        quotas.require_room(session, actor, repository, [blob])
 
 
 def note(hub: Hub, actor: Actor, repo_id: str, blob: Blob) -> None:
@@ -198,21 +198,9 @@ def remember(session: Session, actor: Actor, repository: Repository, blobs: Iter
     QuotaExceeded.
     """
     blobs = sorted(blobs, key=lambda blob: blob.sha256)
-    quotas.require_room(session, repository, blobs)
+    quotas.take_room(session, actor, repository, blobs)
     if may(actor, "write", repository):
         keep(session, actor, repository, blobs)
-        return
-    rows = [
-        {
-            "repository_id": repository.id,
-            "sha256": blob.sha256,
-            "account_id": actor.account_id,
-            "size": blob.size,
-            "created_at": now(),
-        }
-        for blob in blobs
-    ]
-    insert_missing(session, ProposedFile, rows)
 
 
 def keep(session: Session, actor: Actor, repository: Repository, blobs: Iterable[Blob]) -> None:
@@ -254,7 +242,7 @@ def lend(session: Session, actor: Actor, repo_id: str, target: str, sha256s: Seq
         )
         found.update((sha256, size) for sha256, size in rows)
     blobs = [Blob(sha256, size) for sha256, size in found.items()]
-    quotas.require_room(session, borrower, blobs)
+    quotas.take_room(session, actor, borrower, blobs)
     keep(session, actor, borrower, blobs)
     return [sha256 for sha256 in wanted if sha256 not in found]
 

@@ -74,7 +74,7 @@ def log(hub, revision="main") -> list[Commit]:
 
 def merge(hub, actor, num, words="") -> Discussion:
     with hub.database.transaction() as session:
-        return merging.merge(session, actor, "ann/m", num, words)
+        return merging.merge(hub, session, actor, "ann/m", num, words)
 
 
 def state(hub, num) -> tuple[str, Sequence[str], Sequence[str]]:
@@ -84,7 +84,7 @@ def state(hub, num) -> tuple[str, Sequence[str], Sequence[str]]:
         found = discussions.find(session, repository, num)
         at = merging.standing(session, repository, found)
         kinds = [event.kind for event in discussions.events(session, found)]
-        return found.status, kinds, merging.conflicts(session, repository, at) if at else ()
+        return found.status, kinds, merging.conflicts(hub, session, repository, at) if at else ()
 
 
 def test_a_reader_proposes_and_a_writer_merges(hub, ann, bob):
@@ -163,6 +163,35 @@ def test_what_has_no_commit_in_common_is_not_merged(hub, ann, bob):
         head = repositories.squash(session, ann, "ann/m", "main", "All of it")
         head.replaces = None  # as a forced push of another history leaves it
     with pytest.raises(Invalid, match="#1 and main have no commit in common"):
+        merge(hub, ann, 1)
+
+
+def test_lines_that_both_sides_add_for_large_files_are_no_conflict(hub, ann, bob):
+    attributes = b"*.bin filter=lfs diff=lfs merge=lfs -text"
+    commit(hub, ann, "ann/m", {".gitattributes": attributes})
+    blob = upload(hub, bob, "ann/m", b"weights of bob")
+    propose(hub, bob, AddLfs("theirs.weights", blob.sha256, blob.size))
+    commit(hub, ann, "ann/m", {}, large={"ours.weights": b"weights of ann"})
+    assert state(hub, 1)[2] == ()
+    merge(hub, ann, 1)
+    with hub.database.session() as session:
+        repository = repositories.get(session, ANONYMOUS, "ann/m")
+        files = repositories.RevisionFiles(hub, repository, repositories.resolve(session, repository))
+    lines = files.read(".gitattributes").splitlines()
+    assert lines == [
+        attributes,
+        b"/ours.weights filter=lfs diff=lfs merge=lfs -text",
+        b"/theirs.weights filter=lfs diff=lfs merge=lfs -text",
+    ]
+    assert files.read("theirs.weights") == b"weights of bob"
+
+
+def test_other_changes_of_attributes_conflict(hub, ann, bob):
+    commit(hub, ann, "ann/m", {".gitattributes": b"*.bin filter=lfs\n"})
+    propose(hub, bob, AddFile(".gitattributes", b"*.txt text\n"))
+    commit(hub, ann, "ann/m", {".gitattributes": b"*.bin filter=lfs\n*.x text\n"})
+    assert state(hub, 1)[2] == (".gitattributes",)
+    with pytest.raises(MergeConflict, match="gitattributes"):
         merge(hub, ann, 1)
 
 

@@ -13,6 +13,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 from modelcenter.errors import BlobMismatch, Invalid
 
 CHUNK = 1 << 20  # bytes read at once while streaming
+MOST_BYTES = 2**63 - 1  # of a file that both databases can count
 
 
 @runtime_checkable

@@ -92,6 +92,8 @@ class ProposedFile(Base):
     """A blob that somebody sent for a pull request: theirs alone to refer to, until a commit does.
 
     Writers share what was uploaded to a repository (LargeFile); others who know the hash gain nothing by it.
+    While the row is there the content counts for them, not for the repository's owner: until somebody who may
+    write merges or commits it, or it ages out (registry.proposals).
     """
 
     __tablename__ = "proposed_files"

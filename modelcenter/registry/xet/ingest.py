@@ -20,12 +20,13 @@ from sqlalchemy.orm import Session
 
 from modelcenter.errors import BlobNotFound, Invalid, RepositoryNotFound
 from modelcenter.registry import jobs, lifecycle, quotas, uploads
-from modelcenter.registry.access import Actor
+from modelcenter.registry.access import Actor, may
 from modelcenter.registry.blobs.interface import Blob, BlobStore, Readable
 from modelcenter.registry.database import insert_missing
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.tables import Repository, Xorb, XorbPlace, XorbSender, now
 from modelcenter.registry.xet.format import (
+    XORB_BYTES,
     ChunkTable,
     Incoming,
     Merkle,
@@ -55,7 +56,8 @@ def receive_xorb(hub: Hub, actor: Actor, repo_id: str, name: str, stream: Readab
     """
     incoming = Incoming(stream, name)
     with hub.database.session() as session:
-        quotas.require_room(session, _open(session, actor, repo_id), coming=1)
+        repository = _open(session, actor, repo_id)
+        quotas.require_room(session, actor, repository, coming=1 + _waiting(session, actor, repository))
         known = session.get(Xorb, name) is not None
     if known:  # made new before its bytes come again: what ages out in between would take them along
         with hub.database.transaction() as session:
@@ -94,7 +96,7 @@ def receive_shard(
     shard.seek(0)
     with hub.database.session() as session:
         repository = _open(session, actor, repo_id)
-        quotas.require_room(session, repository, wanted)
+        quotas.require_room(session, actor, repository, wanted)
     blobs: list[Blob] = []
     places: dict[tuple[str, int, int, str], int] = {}
     with _Sources(hub, actor, repository) as sources:
@@ -143,6 +145,19 @@ def forget_aged(hub: Hub, _: Mapping[str, Any]) -> None:
                 if oldest is not None:
                     jobs.enqueue(session, KIND, {}, key=KIND, run_after=oldest + GRACE)
                 return
+
+
+def _waiting(session: Session, actor: Actor, repository: Repository) -> int:
+    """The bytes, at most, that somebody who only proposes has sent already and no file has used up yet."""
+    if may(actor, "write", repository):
+        return 0
+    sent = (
+        select(func.count())
+        .select_from(XorbSender)
+        .join(Xorb, Xorb.hash == XorbSender.hash)
+        .where(XorbSender.account_id == actor.account_id, Xorb.sha256.is_not(None))
+    )
+    return XORB_BYTES * (session.scalar(sent) or 0)
 
 
 def _open(session: Session, actor: Actor, repo_id: str) -> Repository:

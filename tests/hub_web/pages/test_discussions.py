@@ -40,7 +40,7 @@ def app(tmp_path_factory):
         discussions.create(session, ann, "ann/secret", "Plans", "Secret")
     repositories.commit(hub, bob, "ann/m", "main", [AddFile("third", b"3")], title="Third", proposes=True)
     with hub.database.transaction() as session:
-        merging.merge(session, ann, "ann/m", 3)
+        merging.merge(hub, session, ann, "ann/m", 3)
     yield app
     hub.database.close()
 
