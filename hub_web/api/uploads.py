@@ -91,7 +91,7 @@ def upload(sha256: str) -> Response:
 def upload_part(sha256: str, number: int) -> Response:
     """Take a part; answered with its tag once it is durable."""
     permit, actor = admitted(sha256)
-    size = _sizes(permit.size, _part_size()).get(number)
+    size = _sizes(permit.size, _part_size(permit.size)).get(number)
     if size is None:
         raise Invalid(f"This upload has no part {number}.")
     body = _body(size)
@@ -107,7 +107,7 @@ def upload_part(sha256: str, number: int) -> Response:
 def finish(sha256: str) -> dict[str, Any]:
     """Put the parts together; answered once the whole was hashed and is durable."""
     permit, actor = admitted(sha256)
-    blob, count = _blob(permit), len(_sizes(permit.size, _part_size()))
+    blob, count = _blob(permit), len(_sizes(permit.size, _part_size(permit.size)))
     parts = read_parts(json_body())
     if missing := set(range(1, count + 1)) - {part.number for part in parts}:
         raise Invalid(
@@ -167,10 +167,10 @@ def _sizes(size: int, part_size: int) -> dict[int, int]:
     return {number: min(part_size, size - (number - 1) * part_size) for number in range(1, count + 1)}
 
 
-def _part_size() -> int:
+def _part_size(size: int) -> int:
     """What the address says of its parts; what they add up to is checked by the hash of the whole."""
     part = request.args.get("part", "")
-    if not part.isdecimal() or int(part) < 10**6:
+    if not part.isdecimal() or len(part) > 18 or int(part) * arriving.PARTS < size or int(part) < 10**6:
         raise Invalid("This is no upload address of this hub.")
     return int(part)
 

@@ -211,6 +211,11 @@ def test_what_one_sent_before_need_not_be_sent_to_the_next_repository(api, serve
         {"objects": [{"oid": "A" * 64, "size": 1}]},
         {"objects": [{"oid": "a" * 64, "size": -1}]},
         {"objects": [{"oid": "a" * 64, "size": True}]},
+        {"objects": [{"oid": "a" * 64, "size": 1.0}]},
+        {"objects": [{"oid": "a" * 64, "size": "1"}]},
+        {"objects": [{"oid": "a" * 64, "size": None}]},
+        {"objects": [{"oid": "a" * 64, "size": 2**63}]},
+        {"objects": [{"oid": "a" * 64, "size": 10**30}]},
         {"objects": [{"oid": "../" + "a" * 61, "size": 1}]},
         {"objects": [5]},
         {"hash_algo": "md5"},
@@ -220,6 +225,17 @@ def test_a_malformed_batch_is_refused(server, repo, body):
     answer = batch(server, repo, **body)
     assert answer.status_code == 400
     assert answer.json()["error"]
+
+
+def test_an_address_of_other_parts_than_given_is_none(server, repo):
+    objects = [{"oid": "a" * 64, "size": 2**62}]
+    (item,) = batch(server, repo, objects=objects, transfers=["basic", "multipart"]).json()["objects"]
+    where = item["actions"]["upload"]["href"]
+    place, _, query = where.partition("?")
+    for part in ("1000000", "9" * 5000, "-1", "٣", ""):
+        changed = re.sub("part=[0-9]+", f"part={part}", query)
+        assert httpx2.post(f"{place}?{changed}", json={"parts": []}).status_code == 400
+        assert httpx2.put(f"{place}/parts/1?{changed}", content=b"").status_code == 400
 
 
 def test_a_commit_of_what_never_arrived_is_refused(server, repo):
