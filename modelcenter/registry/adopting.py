@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from modelcenter.errors import AlreadyExists, Invalid, RepositoryNotFound
 from modelcenter.registry import history, lifecycle, revisions, uploads
-from modelcenter.registry.access import Actor, require
+from modelcenter.registry.access import Actor, may, require, require_create
 from modelcenter.registry.accounts import actor_of
 from modelcenter.registry.git import importing, pushing
 from modelcenter.registry.git.importing import Arrival
@@ -32,6 +32,17 @@ def operator(session: Session, name: str | None = None) -> Actor:
             "NAME --admin`), or say who acts with --by NAME."
         )
     return actor_of(session, account, "admin")
+
+
+def require_place(actor: Actor, repo_id: str, repository: Repository | None) -> None:
+    """Raises unless `actor` may bring a history to `repo_id`, where `repository` is by now.
+
+    One that they may not read is refused as if it were not there.
+    """
+    if repository is None or repository.is_linked or not may(actor, "read", repository):
+        require_create(actor, repo_id.partition("/")[0])
+    if repository is not None and not repository.is_linked:
+        require(actor, "write", repository)
 
 
 def check_refs(refs: Mapping[str, str]) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from modelcenter.errors import AlreadyExists, BlobDamaged, Invalid, NotFetched
 from modelcenter.registry import activity, adopting, contents, lifecycle, revisions
-from modelcenter.registry.access import Actor, require, require_create
+from modelcenter.registry.access import Actor
 from modelcenter.registry.blobs.interface import CHUNK, Blob, address
 from modelcenter.registry.git import fetching, importing
 from modelcenter.registry.git.packs import WHOLE_BYTES, Pack
@@ -142,10 +142,7 @@ def read(
         namespace, name = split_id(place)
         with hub.database.session() as session:
             repository = lifecycle.find(session, place)
-            if repository is None or repository.is_linked:
-                require_create(actor, namespace)
-            else:
-                require(actor, "write", repository)
+            adopting.require_place(actor, place, repository)
             # Where there is none yet, nothing is known of it: no repository has this id.
             known = repository or Repository(id=0, namespace=namespace, name=name)
             pack = Pack(packed, importing.outside(hub, known.id))

@@ -47,7 +47,7 @@ from modelcenter.registry import (
     revisions,
     uploads,
 )
-from modelcenter.registry.access import ANONYMOUS, Actor, require, require_create
+from modelcenter.registry.access import ANONYMOUS, Actor
 from modelcenter.registry.blobs.interface import Blob
 from modelcenter.registry.git import importing, packs
 from modelcenter.registry.git.packs import WHOLE_BYTES, Pack
@@ -457,10 +457,9 @@ def _require(
     upstream_id: str,
 ) -> None:
     """Raises unless `actor` may mirror into `repo_id`, which is free or such a mirror already."""
+    adopting.require_place(actor, repo_id, repository)
     if repository is None or repository.is_linked:
-        require_create(actor, repo_id.partition("/")[0])
         return
-    require(actor, "write", repository)
     known = session.get(Mirror, repository.id)
     if known is None or (known.endpoint, known.upstream_id.lower()) != (endpoint, upstream_id.lower()):
         found = f"a mirror of {known.upstream_id} at {known.endpoint}" if known else "no mirror"

@@ -297,3 +297,20 @@ def test_what_one_may_not_see_is_not_there_for_any_act(world):
             if found not in refusals or found != absent:
                 wrong.append(f"{address} told {name} {found} of what is hidden, {absent} of what is absent")
     assert not wrong, "\n".join(wrong)
+
+
+def test_a_mirrors_name_does_not_tell_what_is_hidden(world):
+    app, _, headers = world
+    client = app.test_client()
+    for name in ("anonymous", "stranger", "writer-elsewhere", "writer-who-reads"):
+        found, absent = (
+            client.post(
+                "/api/modelcenter/mirror",
+                json={"upstream_id": "a/b", "as": f"Lab/{repository}"},
+                headers=headers[name],
+            )
+            for repository in ("hidden", "absent")
+        )
+        assert found.status_code in REFUSED
+        if name != "writer-who-reads":  # who reads it anyway
+            assert (found.status_code, found.json) == (absent.status_code, absent.json), name
