@@ -21,6 +21,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from modelcenter.errors import (
+    AccessDenied,
     AlreadyExists,
     BlobMismatch,
     HubRefused,
@@ -239,7 +240,10 @@ def _bring(hub: Hub, endpoint: str, wanted: _Wanted, revision: str | None) -> No
         tempfile.TemporaryFile() as received,
         tempfile.TemporaryFile() as file,
     ):
-        described = upstream.describe(wanted.upstream_id, revision or "main")
+        try:
+            described = upstream.describe(wanted.upstream_id, revision or "main")
+        except AccessDenied as error:
+            raise RepositoryNotFound(wanted.repo_id) from error
         if described.private:
             raise RepositoryNotFound(wanted.repo_id)  # for whom the hub's token was given does not follow
         if is_here and described.gated:

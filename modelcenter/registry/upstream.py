@@ -216,8 +216,9 @@ class Upstream:
             raise EntryNotFound(repo_id, revision, path, revision)
         if code == "GatedRepo":
             raise AccessDenied(f"{repo_id} is gated on {self.endpoint}: its owner has to let this token in.")
-        # Without a code 401 is about the token.
-        if code == "RepoNotFound" or status == 404 or (status == 401 and not self._token):
+        # Without a code 401 is about the token; huggingface.co tells so who sends none of what they may not
+        # read. A 401 or 404 that says nothing comes from something in between, which knows of no model.
+        if code == "RepoNotFound" or (status == 401 and said and not self._token):
             raise RepositoryNotFound(repo_id, f"on {self.endpoint}")
         raise HubRefused(self.endpoint, status, said or f"the request for {address[:200]} failed")
 

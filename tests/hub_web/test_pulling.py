@@ -54,6 +54,7 @@ class Between:
         self.spoil = False  # large answers come with another byte
         self.cut = False  # large answers end in the middle
         self.down = False  # nothing is answered
+        self.portal = b""  # what is answered to all, as by something that is no hub
         self.go = threading.Event()
         self.go.set()
         threading.Thread(target=self.run, daemon=True).start()
@@ -64,7 +65,11 @@ class Between:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            if self.down:
+            if self.portal:
+                with suppress(OSError), client:
+                    client.recv(1 << 16)
+                    client.sendall(self.portal)
+            elif self.down:
                 client.close()
             else:
                 threading.Thread(target=self.serve, args=(client,), daemon=True).start()
@@ -123,6 +128,7 @@ def kept_hub(there, tmp_path_factory) -> Iterator[tuple[Between, Server]]:
 def between(kept_hub) -> Between:
     listener, server = kept_hub
     listener.spoil = listener.cut = listener.down = False
+    listener.portal = b""
     listener.go.set()
     listener.requests.clear()
     # As after the while for which an upstream that is away is left in peace.
@@ -267,6 +273,25 @@ def test_branches_that_move_are_followed_and_what_becomes_private_is_closed(ther
     assert here.get(f"/{name}/resolve/main/a.txt").headers["X-Error-Code"] == "RepoNotFound"
     assert here.get(f"/api/models/{name}", here.token).status_code == 404
     assert here.get(f"/api/models/{name}", here.admin_token).json()["private"] is True
+
+
+@pytest.mark.parametrize(
+    "head", ["404 Not Found", "401 Unauthorized", "401 Unauthorized\r\nX-Error-Message: No", "410 Gone"]
+)
+def test_what_stands_before_the_upstream_closes_no_model(there, between, here, head):
+    """A proxy or another site at its address says nothing of who may read a model."""
+    name = published(there, {"a.txt": b"one"})
+    assert content(here, name, "a.txt") == b"one"
+    between.portal = (
+        f"HTTP/1.1 {head}\r\nContent-Type: text/html\r\nContent-Length: 2\r\nConnection: close\r\n\r\nNo"
+    ).encode()
+    assert content(here, name, "a.txt") == b"one"
+    absent = here.get(f"/api/models/lab-{secrets.token_hex(4)}/model")
+    assert absent.status_code == 502, absent.text
+    between.portal = b""
+    api = HfApi(endpoint=there.url, token=there.admin_token)
+    api.create_commit(name, [CommitOperationAdd("a.txt", b"two")], commit_message="Two")
+    assert content(here, name, "a.txt") == b"two"
 
 
 def test_no_private_model_comes_and_no_name_of_people_here(there, between, here):
