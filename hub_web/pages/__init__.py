@@ -16,6 +16,7 @@ from hub_web.pages import (
     files,
     frame,
     gate,
+    identities,
     model,
     organizations,
     provider,
@@ -45,6 +46,11 @@ def register(app: Flask) -> None:
     blueprint.add_url_rule("/settings/tokens", "tokens", tokens.show)
     blueprint.add_url_rule("/settings/tokens", "create_token", tokens.create, methods=["POST"])
     blueprint.add_url_rule("/settings/tokens/revoke", "revoke_token", tokens.revoke, methods=["POST"])
+    blueprint.add_url_rule("/settings/identities", "identities", identities.show)
+    blueprint.add_url_rule("/settings/identities/link", "link_identity", identities.link)
+    blueprint.add_url_rule(
+        "/settings/identities/unlink", "unlink_identity", identities.unlink, methods=["POST"]
+    )
     blueprint.add_url_rule("/settings/organizations", "organizations", organizations.listed)
     blueprint.add_url_rule(
         "/settings/organizations", "create_organization", organizations.create, methods=["POST"]

@@ -24,7 +24,7 @@ def token(act: str) -> str:
 def check(act: str) -> None:
     """Raises AccessDenied unless the form that was sent has the caller's token for `act`."""
     try:
-        found = _signer().loads(request.form.get(FIELD, ""), max_age=VALID_SECONDS)
+        found = _signer().loads(request.values.get(FIELD, ""), max_age=VALID_SECONDS)
     except BadData:
         found = None
     if found != _meant(act):

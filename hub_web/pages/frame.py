@@ -50,6 +50,7 @@ class Account:
 
     name: str | None = None
     href: str | None = None
+    identities: str | None = None  # where the hub has a provider
     sign_out: Form | None = None
 
 
@@ -89,7 +90,8 @@ def account_menu() -> Account:
     action = url_for("pages.sign_out")
     # Who came with a token has nothing to sign out of.
     form = Form(action, forms.token(action), i18n.gettext("Sign out")) if sessions.browser() else None
-    return Account(name=actor.name, sign_out=form)
+    identities = url_for("pages.identities") if context.hub().settings.oidc else None
+    return Account(name=actor.name, identities=identities, sign_out=form)
 
 
 def make(

@@ -16,6 +16,7 @@ from werkzeug.exceptions import NotFound
 
 from hub_web import context, sessions
 from hub_web.i18n import gettext
+from hub_web.pages import identities
 from hub_web.pages import signin as pages
 from modelcenter.errors import ExtraMissing, NotAuthenticated
 from modelcenter.registry import signin
@@ -54,10 +55,14 @@ def install(app: Flask, settings: OidcSettings | None) -> None:
     )
 
 
-def begin() -> Response:
-    """On to the provider, which sends the browser back to `finish`."""
+def begin(*, linking: bool = False) -> Response:
+    """On to the provider, which sends the browser back to `finish`.
+
+    linking: not to sign in, but to link whom it vouches for to the account that is signed in.
+    """
     provider = registered()
     cookie["following"] = pages.following()
+    cookie["linking"] = context.actor().account_id if linking else None
     try:
         return cast("Response", provider.authorize_redirect(callback()))
     except faults() as error:
@@ -86,6 +91,10 @@ def finish() -> Response:
     except faults() as error:
         return refuse(error)
     claims = {**told, **claims}
+    if (linking := cookie.pop("linking", None)) is not None:
+        if linking != context.actor().account_id:  # signed out meanwhile, or as somebody else
+            return refuse(NotAuthenticated("Another account than the one to be linked is signed in."))
+        return identities.linked(issuer, str(claims["sub"]))
     try:
         with context.hub().database.transaction() as session:
             account = signin.by_identity(

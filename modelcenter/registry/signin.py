@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, contains_eager
 
-from modelcenter.errors import AlreadyExists, Invalid, NotAuthenticated, TooManyAttempts
+from modelcenter.errors import AccountNotFound, AlreadyExists, Invalid, NotAuthenticated, TooManyAttempts
 from modelcenter.registry import accounts, activity, organizations
-from modelcenter.registry.access import Actor
+from modelcenter.registry.access import Actor, require_self
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.names import MAX_NAME
 from modelcenter.registry.tables import Account, Identity, Role, SignInFailure, now
@@ -85,6 +85,63 @@ def by_identity(
     if identity.account.disabled_at is not None:
         raise NotAuthenticated(f"The account {identity.account.name} is disabled. Ask who runs the hub.")
     return identity.account
+
+
+def identities(session: Session, account: Account | None = None) -> Sequence[Identity]:
+    """Whom providers vouch for: as `account`, or as anybody."""
+    found = select(Identity).join(Identity.account).options(contains_eager(Identity.account))
+    if account is not None:
+        found = found.where(Identity.account_id == account.id)
+    return session.scalars(found.order_by(Account.key, Identity.issuer, Identity.subject)).all()
+
+
+def link(session: Session, actor: Actor | None, name: str, issuer: str, subject: str) -> None:
+    """Lets somebody of a provider's, who is known to be the user `name`, sign in as that.
+
+    actor: the user themself; None: who runs the hub, who may take the identity from another account. Raises
+    AccountNotFound, NotAuthenticated, AccessDenied, and Invalid where the identity is another account's.
+    """
+    account = _own(session, actor, name)
+    identity = session.get(Identity, (issuer, subject))
+    if identity is None:
+        session.add(Identity(issuer=issuer, subject=subject, account=account))
+    elif identity.account_id == account.id:
+        return
+    elif actor is not None:
+        raise Invalid(
+            f"You sign in so as {identity.account.name} already. Who runs the hub can change it: "
+            f"modelcenter admin link-identity {account.name} {issuer} {subject}"
+        )
+    else:
+        identity.account = account
+    session.flush()
+    activity.record(session, actor, "identity.link", account.name, issuer=issuer, person=subject)
+
+
+def unlink(session: Session, actor: Actor | None, name: str, issuer: str, subject: str) -> None:
+    """Lets somebody of a provider's no longer sign in as the user `name`; arguments as of `link`.
+
+    Raises as `link`, and Invalid where they do not, or where users would lock themselves out.
+    """
+    account = _own(session, actor, name)
+    known = identities(session, account)
+    identity = next((each for each in known if (each.issuer, each.subject) == (issuer, subject)), None)
+    if identity is None:
+        raise Invalid(f"{subject!r:.100} of {issuer!r:.100} does not sign in as {account.name}.")
+    if actor is not None and account.password is None and len(known) == 1:
+        raise Invalid("This is the one way in to your account, which has no password. Ask who runs the hub.")
+    session.delete(identity)
+    activity.record(session, actor, "identity.unlink", account.name, issuer=issuer, person=subject)
+
+
+def _own(session: Session, actor: Actor | None, name: str) -> Account:
+    """The account of the user `name`, that of `actor` where there is one."""
+    if actor is not None:
+        require_self(actor)
+    account = accounts.find(session, name)
+    if account.is_organization or (actor is not None and account.id != actor.account_id):
+        raise AccountNotFound(name)
+    return account
 
 
 def set_roles(session: Session, account: Account, roles: Mapping[str, Role | None]) -> None:

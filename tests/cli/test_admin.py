@@ -53,6 +53,21 @@ def test_a_token_is_all_that_is_printed_and_works(data):
     hub.database.close()
 
 
+def test_somebody_of_a_provider_is_linked_to_a_user_and_to_another(data):
+    for name in ("alice", "bob"):
+        run("create-user", name, "--data", data)
+    who = ("https://login.example.org", "s-1", "--data", data)
+    for name in ("alice", "bob"):
+        assert run("link-identity", name, *who).exit_code == 0
+        (row,) = json.loads(run("identities", "--data", data, "--json").stdout)
+        assert row == {"user": name, "issuer": "https://login.example.org", "subject": "s-1"}
+    assert "s-1" in run("identities", "--data", data).stdout
+    assert run("link-identity", "alice", *who, "--undo").exit_code == 1
+    assert run("link-identity", "bob", *who, "--undo").exit_code == 0
+    assert json.loads(run("identities", "--data", data, "--json").stdout) == []
+    assert run("link-identity", "nobody", *who).exit_code == 1
+
+
 def test_a_password_comes_from_stdin(data):
     assert (
         run("create-user", "alice", "--data", data, "--password-stdin", stdin="s3cret 密码\n").exit_code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,9 +10,9 @@ import httpx2
 import pytest
 
 from modelcenter.errors import SettingsError
-from modelcenter.registry import accounts
+from modelcenter.registry import accounts, signin
 from modelcenter.settings import OidcSettings, Settings
-from tests.support.html import visible
+from tests.support.html import form, visible
 from tests.support.provider import Provider, running_provider
 from tests.support.server import Server, new_server
 
@@ -68,6 +69,67 @@ def test_an_account_is_made_at_the_first_sign_in_and_found_again(browser, hub, p
         accounts.disable(session, accounts.find(session, "alice-2"))
     assert browser.get("/api/whoami-v2").status_code == 401
     assert sign_in(browser, provider, "s-1").status_code == 401
+
+
+def test_an_account_with_a_password_is_linked_and_unlinked(browser, hub, provider):
+    password = "correct horse"
+    with hub.hub() as registry, registry.database.transaction() as session:
+        accounts.create_user(session, "erin", password=password)
+    sent = form(browser.get("/login").text, "/login")
+    browser.post("/login", data={**sent, "name": "erin", "password": password})
+    assert "/settings/identities" in browser.get("/").text
+    assert browser.get("/settings/identities/link").status_code == 403  # not by another site's link
+    page = browser.get("/settings/identities").text
+    assert "Nobody is linked yet" in visible(page)
+
+    def link(subject: str) -> httpx2.Response:
+        page = browser.get("/settings/identities").text
+        (place,) = re.findall(r'href="(/settings/identities/link[^"]*)"', page)
+        begun = browser.get(place)
+        return browser.get(provider.vouch(begun.headers["Location"], subject))
+
+    provider.tell("s-5", preferred_username="erin", email="erin@corp.example")
+    assert link("s-5").headers["Location"] == "/settings/identities"
+    page = browser.get("/settings/identities").text
+    assert "s-5" in visible(page)
+    with httpx2.Client(base_url=hub.url) as other:
+        sign_in(other, provider, "s-5")
+        assert who(other)["name"] == "erin"
+    browser.cookies.clear()
+    provider.tell("s-6", preferred_username="erin")
+    sign_in(browser, provider, "s-6")  # no name, and no address, links by itself
+    assert who(browser)["name"] == "erin-2"
+    refused = link("s-5")
+    assert refused.status_code == 400 and "as erin already" in visible(refused.text)
+    page, place = browser.get("/settings/identities").text, "/settings/identities/unlink"
+    refused = browser.post(place, data=form(page, place))
+    assert refused.status_code == 400 and "no password" in visible(refused.text)
+    with hub.hub() as registry, registry.database.transaction() as session:
+        signin.link(session, None, "erin", provider.url, "s-6")
+    browser.cookies.clear()
+    sign_in(browser, provider, "s-6")
+    assert who(browser)["name"] == "erin"
+    page = browser.get("/settings/identities").text
+    assert browser.post(place, data=form(page, place, subject="s-5")).status_code == 303
+    assert "s-5" not in visible(browser.get("/settings/identities").text)
+
+
+def test_what_was_begun_to_link_one_account_links_no_other(browser, hub, provider):
+    for name in ("frank", "grace"):
+        provider.tell(name, preferred_username=name)
+    sign_in(browser, provider, "frank")
+    (place,) = re.findall(
+        r'href="(/settings/identities/link[^"]*)"', browser.get("/settings/identities").text
+    )
+    provider.tell("s-7", preferred_username="s-7")
+    back = provider.vouch(browser.get(place).headers["Location"], "s-7")
+    sent = form(browser.get("/").text, "/logout")
+    with httpx2.Client(base_url=hub.url) as other:
+        sign_in(other, provider, "grace")
+        assert other.get(back).status_code == 401
+        assert other.get(place).status_code == 403
+    browser.post("/logout", data=sent)
+    assert browser.get(back).status_code == 401
 
 
 def test_groups_give_roles_and_take_them(browser, provider):

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         "set-visibility",
         "set-quota",
         "disable-account",
+        "identities",
+        "link-identity",
         "seed",
         "check",
     ),

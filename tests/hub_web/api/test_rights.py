@@ -127,6 +127,7 @@ ACTS: Mapping[str, Act] = {
     "POST /logout": Act("a form"),
     "POST /settings/tokens": Act("a form"),
     "POST /settings/tokens/revoke": Act("a form"),
+    "POST /settings/identities/unlink": Act("a form"),
     "POST /settings/organizations": Act("a form"),
     "POST /settings/organizations/<organization>": Act("a form"),
     "POST /<owner>/<name>/access-requests": Act("a form"),
