@@ -391,7 +391,7 @@ def lacking(target: _Target, tensors: Mapping[str, Pending]) -> tuple[str, ...]:
 def left_out(names: Iterable[str], tensors: Mapping[str, Pending], reason: str) -> tuple[str, ...]:
     """Tensors of the source that make no parameter and that the form does not repeat, as a sentence."""
     gone = [name for name in names if name not in tensors]
-    return (f"Left out, since {reason}: {listed(gone)}.",) if gone else ()
+    return (f"Left out, since {reason}: {listed(gone, len(gone))}.",) if gone else ()
 
 
 def are_restored(told: Iterable[str], allowed: Iterable[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from modelcenter.checkpoint.files import LocalFiles
 from modelcenter.checkpoint.write import MAX_SHARD_BYTES, Pending, write_safetensors
 from modelcenter.conversion.companions import companions
-from modelcenter.errors import Invalid
+from modelcenter.errors import Invalid, listed
 from modelcenter.families import openbmb
 from modelcenter.verification import config_name
 from modelcenter.weights.relations import names
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from modelcenter.loading import Origin
     from modelcenter.models.model import Model
 
+logger = logging.getLogger(__name__)
+
 
 def save(
     model: Model, folder: str | os.PathLike[str], *, max_shard_bytes: int = MAX_SHARD_BYTES
@@ -36,9 +39,9 @@ def save(
     asked for, else in that of its own tensor, those that loading rounded with the bits they had wherever they
     were not changed since. Parameters that are precise whatever the model's dtype keep that of their tensor.
     Redundant copies and derived tensors are written again where the checkpoint had them; those of layers that
-    are not run are not. The files that go with the weights (`companions`) are copied. A folder is
-    replaced only once all is written. Raises Invalid for a model that `load` did not make, or one that holds
-    less than the checkpoint (`head=`) or only a rank's share.
+    are not run are not, which a warning says. The files that go with the weights (`companions`) are copied.
+    A folder is replaced only once all is written. Raises Invalid for a model that `load` did not make, or one
+    that holds less than the checkpoint (`head=`) or only a rank's share.
     """
     from modelcenter.weights.execute import exported
 
@@ -65,6 +68,12 @@ def save(
     for name in origin.audit.derived:
         value = origin.kept[name]
         tensors[name] = Pending(origin.stored[name], tuple(value.shape), value.detach)
+    if unread := sorted(origin.audit.unused):
+        logger.warning(
+            "%d tensors that nothing reads are not written: %s (model.report.audit.unused names them all).",
+            len(unread),
+            listed(unread),
+        )
     folder = Path(folder)
     written = write_safetensors(folder, tensors, max_shard_bytes=max_shard_bytes)
     if folder.resolve() != origin.folder.resolve():

@@ -10,8 +10,9 @@ import pytest
 import torch
 import transformers
 
-from modelcenter import load, verify
+from modelcenter import load, save, verify
 from modelcenter.errors import ConfigurationInvalid
+from modelcenter.exporting import export
 from tests.support.checkpoints import FAMILIES, copy_companions, stored, write
 
 VISION = {
@@ -60,6 +61,22 @@ def test_the_text_model_answers_and_the_images_are_unused(
     verdict = verify(tmp_path)
     assert verdict.is_complete and verdict.facts is not None
     assert verdict.facts.parameters == sum(t.numel() for name, t in tensors.items() if name not in images)
+
+
+def test_what_is_written_without_the_images_says_so(
+    gemma3: tuple[Path, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    written, _ = gemma3
+    tensors = stored(written)
+    images = {name for name in tensors if "vision_tower" in name or "multi_modal" in name}
+    save(load(written), tmp_path / "saved")
+    assert stored(tmp_path / "saved").keys() == tensors.keys() - images
+    (said,) = caplog.messages
+    assert f"{len(images)} tensors that nothing reads" in said and min(images) in said
+    assert verify(tmp_path / "saved").is_complete
+    report = export(written, tmp_path / "native", "native")
+    (note,) = (note for note in report.notes if "nothing reads" in note)
+    assert [name for name in images if name not in note] == []
 
 
 def test_a_missing_tensor_of_the_text_model_is_named(gemma3: tuple[Path, Any], tmp_path: Path):
