@@ -16,9 +16,9 @@ SHOWN = 50  # names of one list on the page; the report has more
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A tensor in a list: its name, what was expected and found, and in which file."""
+    """A tensor in a list: its name, what was expected and found, and in which file; or a finding alone."""
 
-    name: str
+    name: str = ""
     expected: str = ""
     found: str = ""
     file: str = ""
@@ -249,8 +249,20 @@ def what_was_read(verdict: Verdict) -> Iterable[Count]:
 
 
 def harmless(verdict: Verdict) -> tuple[NameList, ...]:
-    """What is in the files and is not loaded, with the reason."""
+    """Where the files are followed, and what in them is not loaded, with the reason."""
     return (
+        *listed(
+            gettext("Corrections"),
+            len(verdict.corrections),
+            [Named(found=sentence) for sentence in verdict.corrections],
+            gettext("The files say otherwise than config.json, and are followed."),
+        ),
+        *listed(
+            gettext("Contradictory"),
+            len(verdict.contradicted),
+            [Named(name, found=what) for name, what in verdict.contradicted.items()],
+            gettext("They hold something else than follows from the configuration, and are not read."),
+        ),
         *listed(
             gettext("Derived"),
             len(verdict.derived),
@@ -262,6 +274,24 @@ def harmless(verdict: Verdict) -> tuple[NameList, ...]:
             len(verdict.redundant),
             [Named(f"{copy} = {original}") for copy, original in verdict.redundant.items()],
             gettext("Copies of another tensor: loading compares them."),
+        ),
+        *listed(
+            gettext("Unused"),
+            verdict.counts.get("unused", len(verdict.unused)),
+            [Named(name) for name in verdict.unused],
+            gettext("Learned, but read by no layer."),
+        ),
+        *listed(
+            gettext("No tensors"),
+            len(verdict.others),
+            [Named(name, found=kind) for name, kind in verdict.others.items()],
+            gettext("What training left in a pickle: it is not read."),
+        ),
+        *listed(
+            gettext("Unknown modules"),
+            len(verdict.unknown_modules),
+            [Named(name) for name in verdict.unknown_modules],
+            gettext("modules.json names them: the model loads, but makes no vectors of texts."),
         ),
     )
 

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from safetensors.numpy import load_file, save
@@ -146,6 +147,11 @@ def fill(hub: Hub, bert: Path, folder: Path) -> None:
         "encoder.layer.1.attention.self.query.weight"
     )
     tensors["encoder.layer.0.output.dense.weight"] = tensors["encoder.layer.0.output.dense.weight"].T.copy()
+    rows = tensors["embeddings.word_embeddings.weight"]
+    tensors["embeddings.word_embeddings.weight"] = np.concatenate((rows, rows[:3]))
+    tensors["embeddings.position_ids"] = np.arange(len(tensors["embeddings.position_embeddings.weight"]))[
+        ::-1
+    ][None].copy()
     host(
         "broken",
         save(tensors, metadata={"format": "pt"}),

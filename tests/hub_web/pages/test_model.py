@@ -39,6 +39,35 @@ def test_an_incomplete_checkpoint_names_every_tensor_that_is_wrong(page):
     assert ["encoder.layer.0.output.dense.weight", "16 × 24", "24 × 16", "model.safetensors"] in rows
 
 
+def test_a_report_tells_what_was_corrected_and_what_contradicts_the_configuration(page):
+    lists = [
+        visible(text)
+        for text in re.findall(r"<details class=\"note-list\">.*?</details>", page("/tiny/broken"), re.DOTALL)
+    ]
+    corrections, contradictory, derived = lists
+    assert "Corrections 1" in corrections and "rows" in corrections
+    assert "Contradictory 1" in contradictory
+    assert "embeddings.position_ids" in contradictory and "other numbers than 0, 1, 2" in contradictory
+    assert "Derived 1" in derived
+    chinese = page("/tiny/broken", "zh")
+    assert "更正" in chinese and "与配置不符" in chinese
+
+
+def test_a_report_tells_what_is_not_loaded(app):
+    verdict = Verdict(
+        "complete",
+        unused=("cls.seq.weight",),
+        counts={"unused": 300},
+        others={"optimizer": "dict"},
+        unknown_modules=("modules.WordWeights",),
+    )
+    with app.test_request_context(headers={"Accept-Language": "en"}):
+        notes = verdicts.present(verdict, "1", datetime.now(UTC)).notes
+    assert [(note.label, note.total, note.more) for note in notes] == [
+        ("Unused", "300", "299"), ("No tensors", "1", ""), ("Unknown modules", "1", ""),
+    ]  # fmt: skip
+
+
 def test_a_damaged_file_is_named_in_the_report(page):
     text = visible(page("/tiny/damaged"))
     assert "The checkpoint is damaged" in text
