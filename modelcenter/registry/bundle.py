@@ -147,7 +147,7 @@ def read(
             known = repository or Repository(id=0, namespace=namespace, name=name)
             pack = Pack(packed, importing.outside(hub, known.id))
             tips = list(manifest.refs.values())
-            arrival = importing.examine(session, known, pack, tips, regular_max=WHOLE_BYTES)
+            arrival = importing.examine(hub, session, known, pack, tips, regular_max=WHOLE_BYTES)
         wanted = set(arrival.large.values())
         lacking = sorted(blob.sha256 for blob in wanted - set(manifest.blobs))
         if lacking:

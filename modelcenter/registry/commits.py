@@ -18,6 +18,7 @@ from modelcenter.errors import (
 from modelcenter.registry import gitattributes, history, lifecycle, pulls, revisions, uploads
 from modelcenter.registry.access import Actor
 from modelcenter.registry.blobs.interface import Blob
+from modelcenter.registry.contents import known_files
 from modelcenter.registry.discussions import MAX_COMMENT, MAX_TITLE
 from modelcenter.registry.gitattributes import Attributes
 from modelcenter.registry.hub import Hub
@@ -83,8 +84,11 @@ def commit(
     if proposes:
         return _propose(hub, actor, repo_id, name, operations, title, message, expected_head)
     with hub.database.session() as session:
-        is_linked = _open(session, actor, repo_id, name, revision).is_linked
-    if is_linked:
+        repository = _open(session, actor, repo_id, name, revision)
+        if not repository.is_linked:  # before anything is said of the operations, or stored
+            branch = session.get_one(Ref, (repository.id, name))
+            _base(session, branch, session.get_one(Commit, (repository.id, branch.target)), expected_head)
+    if repository.is_linked:
         lifecycle.stage_attributes(hub)
     staged = stage(hub, operations)
     with hub.database.transaction() as session:
@@ -104,9 +108,14 @@ def commit(
         if ref is None:
             raise RevisionNotFound(repo_id, revision)
         head = session.get_one(Commit, (repository.id, ref.target))
-        work = _Work(session, hub, actor, repository, head)
-        tree, trees = work.changed(operations, staged)
-        if not _continues(session, head, expected_head, unchanged=tree == head.tree):
+        work = _Work(session, hub, actor, repository, _base(session, ref, head, expected_head))
+        try:
+            tree, trees = work.changed(operations, staged)
+        except (EntryNotFound, Invalid):
+            if work.head is head:
+                raise
+            tree, trees = "", []
+        if work.head is not head and tree != head.tree:
             raise Conflict(name, expected_head or "", head.oid)
         if tree == head.tree:
             return CommitResult(repository.repo_id, name, head.oid, changed=False)
@@ -187,13 +196,22 @@ def _worded(title: str, message: str) -> tuple[str, str]:
     return lines[0].strip(), "\n\n".join(filter(None, [*lines[1:], storable(message)])).strip()
 
 
-def _continues(session: Session, head: Commit, expected: str | None, *, unchanged: bool) -> bool:
-    """Whether a commit that was made for `expected` may go on top of `head`."""
-    if expected is None or (len(expected) >= 7 and head.oid.startswith(expected.lower())):
-        return True
-    # Who did not get the answer asks again: the head is then their own commit, on top of what they expected.
-    parents = history.parents(session, head) if unchanged else []
-    return any(len(expected) >= 7 and parent.startswith(expected.lower()) for parent in parents)
+def _base(session: Session, ref: Ref, head: Commit, expected: str | None) -> Commit:
+    """What a commit that was made for `expected` builds on: the head of `ref`. Raises Conflict.
+
+    Who did not get the answer asks again: the head may be their own commit, on top of what they expected,
+    which is given then. If the operations make the head of it, they are done already.
+    """
+    if expected is None or _is_meant(expected, head.oid):
+        return head
+    for parent in history.parents(session, head):
+        if _is_meant(expected, parent):
+            return session.get_one(Commit, (head.repository_id, parent))
+    raise Conflict(ref.name, expected, head.oid)
+
+
+def _is_meant(expected: str, oid: str) -> bool:
+    return len(expected) >= 7 and oid.startswith(expected.lower())
 
 
 def move(session: Session, ref: Ref, head: Commit, new: Commit) -> None:
@@ -230,6 +248,7 @@ class _Work:
         sizes = uploads.known_sizes(self.session, self.actor, self.repository, large)
         for operation, stored in zip(operations, staged, strict=True):
             self.apply(operation, stored, sizes)
+        self.take_pointers(operations, staged)
         self.mark_large()
         return self.root.write()
 
@@ -266,6 +285,36 @@ class _Work:
     def missing(self, path: str) -> EntryNotFound:
         """The error that `path` is not there."""
         return EntryNotFound(self.repository.repo_id, self.head.oid, path, self.head.oid)
+
+    def take_pointers(self, operations: Sequence[Operation], staged: Sequence[Stored | None]) -> None:
+        """Makes pointers sent as text large files where `.gitattributes` says so, as a push of them would.
+
+        Raises Invalid for one whose content is not here, or not the actor's to refer to: a clone would fail.
+        """
+        sent = {
+            operation.path: (stored.oid, stored.names)
+            for operation, stored in zip(operations, staged, strict=True)
+            if stored is not None and stored.names is not None
+        }
+        if not sent:
+            return
+        attributes = Attributes(self.attributes())
+        known = known_files(self.session, self.repository.id, (oid for oid, _ in sent.values()))
+        wanted = {
+            path: (oid, blob)
+            for path, (oid, blob) in sent.items()
+            if (item := self.root.get(path)) is not None
+            and item.oid == oid
+            and not self.files[oid].is_lfs
+            and not (oid in known and known[oid].is_lfs)
+            and attributes.is_large(path)
+        }
+        blobs = list({blob for _, blob in wanted.values()})
+        here = uploads.which_are_here(self.hub, self.session, self.actor, self.repository, blobs)
+        for path, (oid, blob) in wanted.items():
+            if blob not in here:
+                raise not_uploaded(path, blob.sha256)
+            self.files[oid] = Stored(oid, blob, is_lfs=True)
 
     def mark_large(self) -> None:
         """Adds to `.gitattributes` the large files it does not match: a clone would keep their pointers."""

@@ -146,7 +146,7 @@ def mirror(
         packs.spool(received, file)
         pack = Pack(file, importing.outside(hub, repository.id))
         with hub.database.session() as session:
-            arrival = importing.examine(session, repository, pack, [tip], regular_max=WHOLE_BYTES)
+            arrival = importing.examine(hub, session, repository, pack, [tip], regular_max=WHOLE_BYTES)
         commit = arrival.heads[tip]
         if is_new:
             refs.setdefault(f"{HEADS}main", commit)

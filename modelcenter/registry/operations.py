@@ -56,11 +56,15 @@ Operation = AddFile | AddLfs | Delete | DeleteFolder
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file whose content is in the store. `oid` is its Git id, of the pointer where it is large."""
+    """A file whose content is in the store. `oid` is its Git id, of the pointer where it is large.
+
+    names: the large file whose pointer the text of a regular file is, whether that is here or not.
+    """
 
     oid: str
     blob: Blob
     is_lfs: bool = False
+    names: Blob | None = None
 
 
 def stage(hub: Hub, operations: Sequence[Operation]) -> list[Stored | None]:
@@ -82,14 +86,24 @@ def stage(hub: Hub, operations: Sequence[Operation]) -> list[Stored | None]:
 def store(hub: Hub, content: bytes | Blob) -> Stored:
     """A regular file of this content, stored now unless it is already."""
     if isinstance(content, bytes):
-        return Stored(objects.file_oid(content), hub.blobs.put([content]))
+        names = objects.read_pointer(content)
+        return Stored(objects.file_oid(content), hub.blobs.put([content]), names=names)
     with hub.blobs.open(content.sha256) as stream:
-        return Stored(objects.stream_oid(stream, content.size), content)
+        oid = objects.stream_oid(stream, content.size)
+    return Stored(oid, content, names=pointed_by(hub, content))
 
 
 def pointed(blob: Blob) -> Stored:
     """The large file of this content."""
     return Stored(objects.file_oid(objects.pointer(blob.sha256, blob.size)), blob, is_lfs=True)
+
+
+def pointed_by(hub: Hub, text: Blob) -> Blob | None:
+    """The large file whose pointer this content is; None where it is none."""
+    if text.size > objects.POINTER_BYTES:
+        return None
+    with hub.blobs.open(text.sha256) as stream:
+        return objects.read_pointer(stream.read())
 
 
 def keep_files(session: Session, actor: Actor, repository: Repository, files: Iterable[Stored]) -> None:

@@ -275,7 +275,9 @@ def _bring(hub: Hub, endpoint: str, wanted: _Wanted, revision: str | None) -> No
             packs.spool(received, file)
             pack = Pack(file, importing.outside(hub, repository.id))
             with hub.database.session() as session:
-                arrival = importing.examine(session, repository, pack, sorted(tips), regular_max=WHOLE_BYTES)
+                arrival = importing.examine(
+                    hub, session, repository, pack, sorted(tips), regular_max=WHOLE_BYTES
+                )
             if not is_here and described.commit in tips:
                 refs.setdefault(f"{HEADS}main", described.commit)
         awaited = _awaited(arrival)

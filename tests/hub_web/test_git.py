@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import itertools
 import os
 import random
@@ -16,10 +17,12 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import BadRequestError
 from werkzeug.serving import make_server
 
 from hub_web.app import create_app
 from modelcenter.registry import repositories
+from modelcenter.registry.objects import pointer
 from tests.support.registry import commit, person
 from tests.support.server import clean_environment
 
@@ -264,6 +267,24 @@ def test_large_files_travel_by_git_lfs(git, server, api, repo, tmp_path):
     assert server.get(f"/{theirs}.git/info/lfs/objects/{oid}", server.other_token).status_code == 404
     part = server.get(f"/{repo}.git/info/lfs/objects/{oid}", server.token, headers={"Range": "bytes=5-9"})
     assert (part.status_code, part.content) == (206, content[5:10])
+
+
+def test_a_pointer_that_the_api_took_as_text_hides_no_large_file(git, server, api, repo, tmp_path):
+    content = random.Random(2).randbytes(5000)
+    text = pointer(hashlib.sha256(content).hexdigest(), len(content))
+    api.upload_file(path_in_repo="note.txt", path_or_fileobj=text, repo_id=repo)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.q").write_bytes(text)
+    (folder / ".gitattributes").write_text("*.q filter=lfs diff=lfs merge=lfs -text\n")
+    with pytest.raises(BadRequestError, match=r"a\.q names the large file"):
+        api.upload_folder(repo_id=repo, folder_path=folder)
+    work = cloned(git, server, repo, tmp_path / "work")
+    git.commit(work, {"q.bin": content})
+    git.run(work, "lfs", "push", "--all", "origin", "main")  # git-lfs may take the pointer for sent already
+    git.run(work, "push")
+    found = server.get(f"/{repo}/resolve/main/q.bin", server.token)
+    assert (found.status_code, found.content) == (200, content)
 
 
 def test_what_git_cannot_hold_is_refused_by_name(git, server, api, repo, tmp_path):

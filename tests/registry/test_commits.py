@@ -19,6 +19,7 @@ from modelcenter.errors import (
 )
 from modelcenter.registry import objects, repositories
 from modelcenter.registry.access import ANONYMOUS
+from modelcenter.registry.blobs.interface import Blob
 from modelcenter.registry.repositories import AddFile, AddLfs, Delete, DeleteFolder
 from modelcenter.registry.tables import Activity, Commit, GitObject, Job
 from tests.registry.test_objects import CLEAN
@@ -144,12 +145,14 @@ def test_knowing_the_hash_of_a_private_file_gives_nothing(hub, ann):
     with pytest.raises(Invalid, match="has not been uploaded here"):
         repositories.commit(hub, bob, "bob/m", "main", [AddLfs("model.bin", sha256, 14)], title="t")
     pointer = objects.pointer(sha256, 14)
-    repositories.commit(hub, bob, "bob/m", "main", [AddFile("model.bin", pointer)], title="t")
-    assert contents(hub, repo_id="bob/m") == {"model.bin": pointer}
+    with pytest.raises(Invalid, match="has not been uploaded here"):
+        repositories.commit(hub, bob, "bob/m", "main", [AddFile("model.bin", pointer)], title="t")
+    repositories.commit(hub, bob, "bob/m", "main", [AddFile("model.txt", pointer)], title="t")
+    assert contents(hub, repo_id="bob/m") == {"model.txt": pointer}
     with hub.database.session() as session:
         repository = repositories.get(session, bob, "bob/m")
         entry = repositories.entry(
-            session, repository, repositories.resolve(session, repository), "model.bin"
+            session, repository, repositories.resolve(session, repository), "model.txt"
         )
         assert not entry.is_lfs
     commit(hub, bob, "bob/m", {"other": b""}, large={"model.bin": b"secret weights"})  # now bob has sent them
@@ -166,6 +169,29 @@ def test_a_pointer_sent_as_a_regular_file_is_the_large_file_where_that_is_known(
     assert contents(hub) == dict.fromkeys(("early", "before", "m.bin", "after"), b"weights")
     apply(hub, ann, AddFile("later", pointer))
     assert contents(hub)["later"] == b"weights"
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_pointer_where_large_files_are_is_one_or_is_refused(hub, ann, stored):
+    """As git-lfs takes it: a clone would look for the content, and fail where there is none."""
+
+    def text(content: bytes) -> bytes | Blob:
+        pointer = objects.pointer(hashlib.sha256(content).hexdigest(), len(content))
+        return hub.blobs.put([pointer]) if stored else pointer
+
+    attributes = AddFile(".gitattributes", b"*.q filter=lfs diff=lfs merge=lfs -text")
+    with pytest.raises(Invalid, match=r"a\.q names the large file .* not been uploaded"):
+        apply(hub, ann, AddFile("a.q", text(b"weights")), attributes)
+    with pytest.raises(Invalid, match=r"a\.bin names the large file"):
+        apply(hub, ann, AddFile("a.bin", text(b"weights")))
+    apply(hub, ann, AddFile("a.bin", text(b"weights")), Delete("a.bin"))
+    upload(hub, ann, "ann/m", b"weights")
+    wrong = objects.pointer(hashlib.sha256(b"weights").hexdigest(), 8)
+    with pytest.raises(Invalid, match=r"a\.bin names the large file"):
+        apply(hub, ann, AddFile("a.bin", wrong))
+    apply(hub, ann, AddFile("a.bin", text(b"weights")))
+    apply(hub, ann, AddFile("b.bin", text(b"weights")))
+    assert contents(hub) == {"a.bin": b"weights", "b.bin": b"weights"}
 
 
 def test_many_large_files_in_one_commit(hub, ann):
@@ -239,6 +265,22 @@ def test_who_missed_the_answer_may_send_the_commit_again(hub, ann):
     apply(hub, ann, AddFile("c", b"3"))
     with pytest.raises(Conflict):
         apply(hub, ann, AddFile("b", b"2"), expected_head=first.oid)
+
+
+def test_a_stale_parent_is_told_before_what_the_operations_lack(hub, ann):
+    first = commit(hub, ann, "ann/m", {"a": b"1", "b": b"1"})
+    second = apply(hub, ann, Delete("a"), AddFile("b", b"2"), expected_head=first.oid)
+    lacking = (Delete("a"), DeleteFolder("c"), AddFile("b/c", b""), AddLfs("m.bin", "0" * 64, 5))
+    for expected in ("0" * 40, first.oid):
+        for operation in lacking[:3]:
+            with pytest.raises(Conflict):
+                apply(hub, ann, operation, expected_head=expected)
+    with pytest.raises(Conflict):
+        apply(hub, ann, lacking[3], expected_head="0" * 40)
+    with pytest.raises(EntryNotFound):
+        apply(hub, ann, Delete("a"), expected_head=second.oid)
+    # Who missed the answer sends it again: it is done, though what it takes away is gone.
+    assert apply(hub, ann, Delete("a"), AddFile("b", b"2"), expected_head=first.oid).oid == second.oid
 
 
 @pytest.mark.parametrize(

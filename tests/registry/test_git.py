@@ -307,6 +307,24 @@ def test_pointers_need_content_that_the_actor_may_refer_to(hub, ann):
         push(hub, ann, (NONE, id_of(attributes[0]), "refs/heads/x"), pack=packed(attributes))
 
 
+def test_a_pointer_that_was_text_is_a_large_file_when_it_is_pushed(hub, ann):
+    """Git does not send what the hub has: the pointer is looked for among its files, not in the pack."""
+    content = b"weights" * 9
+    text = pointer(hashlib.sha256(content).hexdigest(), len(content))
+    commit(hub, ann, "ann/m", {"note.txt": text})
+    old = head_of(hub)
+    new = made({"q.bin": text, "note.txt": text}, old)
+    sent = [found for found in new if not isinstance(found, Blob)]
+    with pytest.raises(Invalid, match=r"(q\.bin|note\.txt) is a pointer"):
+        push(hub, ann, (old, id_of(new[0]), MAIN), pack=packed(sent))
+    blob = upload(hub, ann, "ann/m", content)
+    push(hub, ann, (old, id_of(new[0]), MAIN), pack=packed(sent))
+    with hub.database.session() as session:
+        repository = repositories.get(session, ann, "ann/m")
+        found = repositories.entry(session, repository, repositories.resolve(session, repository), "q.bin")
+    assert (found.is_lfs, found.sha256, found.size) == (True, blob.sha256, len(content))
+
+
 def test_all_refs_of_a_push_move_or_none(hub, ann):
     old = head_of(hub)
     new = made({"a": b"a"}, old)

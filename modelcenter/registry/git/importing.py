@@ -27,7 +27,7 @@ from modelcenter.registry.history import Record
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.names import check_path
 from modelcenter.registry.objects import EMPTY_TREE, FILE, FOLDER, Encoded, Item, Items, Written
-from modelcenter.registry.operations import Stored, keep_files
+from modelcenter.registry.operations import Stored, keep_files, pointed_by
 from modelcenter.registry.tables import Commit, GitObject, ObjectKind, Repository
 from modelcenter.registry.trees import changed_items
 from modelcenter.registry.uploads import REGULAR_MAX
@@ -79,6 +79,7 @@ def outside(hub: Hub, repository_id: int) -> Callable[[Collection[str]], Iterato
 
 
 def examine(
+    hub: Hub,
     session: Session,
     repository: Repository,
     pack: Pack | None,
@@ -91,7 +92,7 @@ def examine(
     regular_max: bytes of a file in Git itself. Who brings history from another hub cannot change it, and may
     set it to WHOLE_BYTES.
     """
-    return _Examination(session, repository, pack, regular_max).of(tips)
+    return _Examination(hub, session, repository, pack, regular_max).of(tips)
 
 
 def store(hub: Hub, pack: Pack, arrival: Arrival) -> list[Stored]:
@@ -151,8 +152,10 @@ def keep(
 class _Examination:
     """One look at what arrived. Rights to large files are asked when it is kept."""
 
-    def __init__(self, session: Session, repository: Repository, pack: Pack | None, regular_max: int) -> None:
-        self.session, self.repository, self.pack = session, repository, pack
+    def __init__(
+        self, hub: Hub, session: Session, repository: Repository, pack: Pack | None, regular_max: int
+    ) -> None:
+        self.hub, self.session, self.repository, self.pack = hub, session, repository, pack
         self.regular_max = regular_max
         self.found = Arrival()
         self.known: dict[str, Commit] = {}  # commits that are here already, by id
@@ -300,9 +303,16 @@ class _Examination:
         files = self.found.files
         known = known_files(self.session, self.repository.id, files)
         large = {oid for oid, file in known.items() if file.is_lfs}
-        for oid in known:
-            del files[oid]
+        for oid, file in known.items():
+            # Text until now: who pushes it as a pointer has brought its content, or must.
+            blob = None if file.is_lfs else pointed_by(self.hub, Blob(file.sha256, file.size))
+            if blob is not None:
+                self.found.large[oid] = blob
+            else:
+                del files[oid]
         for oid, path in files.items():
+            if oid in self.found.large:
+                continue
             if self.pack is None or self.pack.kind(oid) != "blob":
                 raise Invalid(f"{path} ({oid}) was not sent and is not here. Fetch, then push again.")
             size = self.pack.size(oid)

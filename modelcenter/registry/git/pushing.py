@@ -99,7 +99,7 @@ def receive(hub: Hub, actor: Actor, repo_id: str, push: Push, stream: Readable) 
                 _require(session, actor, repository, command)
         pack = Pack(file, importing.outside(hub, repository.id)) if tips else None
         with hub.database.session() as session:
-            arrival = importing.examine(session, repository, pack, tips)
+            arrival = importing.examine(hub, session, repository, pack, tips)
         files = importing.store(hub, pack, arrival) if pack else []
         with hub.database.transaction() as session:
             _apply(session, actor, repo_id, push, pack, arrival, files)
