@@ -10,6 +10,7 @@ import re
 import uuid
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, cast
+from urllib.parse import unquote_to_bytes
 
 from flask import Flask, after_this_request, current_app, g, request
 from werkzeug.exceptions import NotFound
@@ -43,7 +44,7 @@ def enter() -> None:
     g.exit = ExitStack()
     g.session = g.exit.enter_context(hub().database.session())
     g.actor = ANONYMOUS
-    refuse_nul()
+    refuse_unreadable()
     if request.endpoint is None or request.endpoint.rpartition(".")[2] in ("static", "health"):
         return
     if request.blueprint in OWN_TOKENS:
@@ -63,17 +64,26 @@ def takes_cookies() -> bool:
     return request.blueprint == "pages" or request.method in ("GET", "HEAD")
 
 
-def refuse_nul() -> None:
-    """Raises where the address has a NUL: nothing here has one in its name, and PostgreSQL takes none.
+def refuse_unreadable() -> None:
+    """Raises where the address is no UTF-8, which would be read as other characters, or has a NUL.
 
-    Pages leave such values out, as all that they do not know.
+    Nothing here has a NUL in its name, and PostgreSQL takes none. Pages leave such values of the query out,
+    as all that they do not know.
     """
-    if "\0" in request.path:
+    if not is_readable(request.environ["PATH_INFO"].encode("latin-1")):
         raise NotFound
-    if (request.blueprint or "").startswith("api_") and any(
-        "\0" in value for _, value in request.args.items(multi=True)
+    if (request.blueprint or "").startswith("api_") and not is_readable(
+        unquote_to_bytes(request.query_string.replace(b"+", b" "))
     ):
-        raise Invalid("The query has a NUL character, which nothing here contains.")
+        raise Invalid("The query has a NUL character or is no UTF-8: nothing here is called so.")
+
+
+def is_readable(text: bytes) -> bool:
+    """Whether these bytes are UTF-8 without a NUL."""
+    try:
+        return "\0" not in text.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def leave(error: BaseException | None = None) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SLASH = "\ufdd0"  # a Unicode noncharacter: reserved for use inside programs, never interchanged
+MARK = SLASH.encode()
 
 
 class RawPath:
@@ -41,8 +42,12 @@ class RawPath:
 def path_info(raw: str) -> str:
     """The WSGI path of a raw request target: `/path?query`, or `http://host/path` as proxies send it."""
     path = raw.partition("?")[0] if raw.startswith("/") else urlsplit(raw).path
-    segments = (unquote_to_bytes(segment).replace(b"/", SLASH.encode()) for segment in path.split("/"))
-    return b"/".join(segments).decode("latin-1")
+    return b"/".join(map(_segment, path.split("/"))).decode("latin-1")
+
+
+def _segment(raw: str) -> bytes:
+    """A segment unquoted, with the mark for each slash; a mark that was sent becomes a byte of no UTF-8."""
+    return unquote_to_bytes(raw).replace(MARK, b"\xff").replace(b"/", MARK)
 
 
 def raw_path() -> str:

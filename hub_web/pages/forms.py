@@ -10,7 +10,8 @@ from flask import request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from hub_web import context, sessions
-from modelcenter.errors import AccessDenied
+from modelcenter.errors import AccessDenied, Invalid
+from modelcenter.registry.texts import is_storable
 
 FIELD = "form_token"
 VALID_SECONDS = 12 * 3600
@@ -22,11 +23,14 @@ def token(act: str) -> str:
 
 
 def check(act: str) -> None:
-    """Raises AccessDenied unless the form that was sent has the caller's token for `act`."""
+    """Raises AccessDenied unless the form that was sent has the caller's token for `act`, else Invalid for
+    values that cannot be kept."""
     try:
         found = _signer().loads(request.values.get(FIELD, ""), max_age=VALID_SECONDS)
     except BadData:
         found = None
+    if not all(is_storable(value) for value in request.form.values()):
+        raise Invalid("The form has a NUL character, which nothing here contains.")
     if found != _meant(act):
         raise AccessDenied("This form was not made for you by this hub, or has expired. Open its page again.")
 

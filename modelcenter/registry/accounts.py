@@ -227,7 +227,9 @@ def authenticate_password(session: Session, name: str, password: str) -> Actor:
 
 
 def set_password(session: Session, account: Account, password: str) -> None:
-    """Replaces the password; whoever is signed in to the pages has to sign in again."""
+    """Replaces the password; whoever is signed in to the pages has to sign in again. Raises Invalid."""
+    if account.is_organization:
+        raise Invalid(f"{account.name} is an organisation: passwords belong to people.")
     account.password, account.signed_out_at = _hashed(password), now()
     activity.record(session, None, "account.password", account.name)
 

@@ -68,6 +68,20 @@ def test_somebody_of_a_provider_is_linked_to_a_user_and_to_another(data):
     assert run("link-identity", "nobody", *who).exit_code == 1
 
 
+def test_a_password_is_replaced_from_stdin(data):
+    run("create-user", "alice", "--data", data, "--password-stdin", stdin="old\n")
+    assert run("set-password", "alice", "--data", data, stdin="").exit_code == 2
+    assert run("set-password", "Alice", "--data", data, stdin="new 密码\n").exit_code == 0
+    run("create-organization", "lab", "--admin", "alice", "--data", data)
+    assert "passwords belong to people" in run("set-password", "lab", "--data", data, stdin="new\n").stderr
+    hub = open_hub(Settings.from_environment(data))
+    with hub.database.session() as session:
+        assert authenticate_password(session, "alice", "new 密码").name == "alice"
+        with pytest.raises(NotAuthenticated):
+            authenticate_password(session, "alice", "old")
+    hub.database.close()
+
+
 def test_a_password_comes_from_stdin(data):
     assert (
         run("create-user", "alice", "--data", data, "--password-stdin", stdin="s3cret 密码\n").exit_code == 0

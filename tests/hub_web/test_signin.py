@@ -62,6 +62,7 @@ def test_a_password_signs_in_and_out(client):
     assert "Sign in" in said(client, "/")
     assert client.get("/settings/tokens").headers["Location"] == "/login?next=%2Fsettings%2Ftokens"
     assert sign_in(client, "alice", "wrong").status_code == 401
+    assert sign_in(client, "al\0ice").status_code == 400
     answer = sign_in(client, "ALICE", following="/settings/tokens")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/settings/tokens")
     cookie = answer.headers["Set-Cookie"]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     names=(
         "migrate",
         "create-user",
+        "set-password",
         "create-token",
         "create-organization",
         "set-role",

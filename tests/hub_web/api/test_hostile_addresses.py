@@ -21,9 +21,14 @@ from huggingface_hub.errors import HfHubHTTPError
         "/a%00/b",
         "/a%00",
         "/alice/none/tree/%00",
+        "/%ff",
+        "/api/%ff",
+        "/api/models/alice/%ed%a0%80",
+        "/alice/none/resolve/main/%c3",
+        "/alice/none/blob/main/%ff",
     ],
 )
-def test_control_characters_in_a_path_lead_nowhere(server, path):
+def test_control_characters_and_broken_ones_in_a_path_lead_nowhere(server, path):
     answer = server.get(path)
     assert answer.status_code in (401, 404)
     assert answer.headers.get("X-Request-Id")
@@ -47,6 +52,17 @@ def test_programs_are_told_of_a_nul(server, path):
     answer = server.get(path)
     assert answer.status_code == 400
     assert "NUL" in answer.json()["error"]
+
+
+def test_a_broken_address_is_that_of_no_other_file(server, api, repo):
+    for path in ("\ufffd", "a/b"):
+        api.upload_file(path_or_fileobj=b"x", path_in_repo=path, repo_id=repo)
+    assert server.get(f"/{repo}/resolve/main/%EF%BF%BD").status_code == 200
+    for place in (f"/{repo}/resolve/main", f"/api/models/{repo}/tree/main"):
+        for path in ("%ff", "a%EF%B7%90b"):
+            answer = server.get(f"{place}/{path}")
+            assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/json")
+    assert server.get("/api/models?search=%ff").status_code == 400
 
 
 def test_a_refusal_ends_in_one_full_stop(server, repo):
