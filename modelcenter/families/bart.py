@@ -13,7 +13,7 @@ from dataclasses import replace
 from modelcenter.errors import ConfigurationInvalid
 from modelcenter.families.configuration import Configuration
 from modelcenter.families.encoders import class_names, classes, classification, task
-from modelcenter.families.family import Family, Header, carries, tied_names
+from modelcenter.families.family import Family, Header, carries
 from modelcenter.models.config import (
     Attention,
     Block,
@@ -34,7 +34,6 @@ from modelcenter.weights.rules import (
     kv_separate,
     qkv_separate,
     row,
-    src,
     within,
 )
 
@@ -176,12 +175,10 @@ COPIES = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weigh
 
 def huggingface(c: EncoderDecoder) -> WeightMap:
     shared, (encoders, decoders) = "model.shared.weight", COPIES
-    # Files that keep one name of tied tensors keep any of them.
-    names = (encoders,) if c.decoder_embedding else (shared, *COPIES, *tied_names(c.head, "lm_head.weight"))
     return WeightMap.of(
         c.parameters(),
         {
-            "embedding.weight": src(*names),
+            "embedding.weight": encoders if c.decoder_embedding else shared,
             "decoder_embedding.weight": decoders,
             **side_rules("encoder", c.encoder),
             **side_rules("decoder", c.decoder),

@@ -18,7 +18,7 @@ from modelcenter.models.config import (
     RelationBias,
     StructuredDecoder,
 )
-from modelcenter.weights.rules import WeightMap, each_block, src
+from modelcenter.weights.rules import WeightMap, each_block
 
 
 def config(hf: Configuration, header: Header) -> StructuredDecoder:
@@ -95,7 +95,7 @@ def huggingface(c: StructuredDecoder) -> WeightMap:
     return WeightMap.of(
         c.parameters(),
         {
-            "embedding.weight": src(table, "lm_head.weight"),
+            "embedding.weight": table,
             "position_bias.weight": "cpmbee.position_bias.relative_attention_bias",
             **each_block(c.blocks, "blocks.{i}.", "cpmbee.encoder.layers.{i}.", openbmb.layer),
             "norm.*": "cpmbee.encoder.output_layernorm.*",

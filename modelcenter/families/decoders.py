@@ -9,7 +9,7 @@ from typing import Any, Literal
 from modelcenter.errors import ConfigurationInvalid
 from modelcenter.families.configuration import Configuration
 from modelcenter.families.encoders import task
-from modelcenter.families.family import Header, has_language_head, tied_names
+from modelcenter.families.family import Header, has_language_head
 from modelcenter.models.config import (
     Attention,
     Block,
@@ -279,7 +279,7 @@ def decoder_map(
     answers = isinstance(c.head, ClassificationHead) and c.head.answer == "span"
     classes = ("qa_outputs",) if answers else ("score", "classifier")
     rules: RulesLike = {
-        "embedding.weight": src(f"{embedding}.weight", *tied_names(c.head, *weights)),
+        "embedding.weight": f"{embedding}.weight",
         **each_block(c.blocks, "blocks.{i}.", layers, layer),
         "norm.*": f"{norm}.*",
         "head.weight": src(*weights),

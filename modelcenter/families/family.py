@@ -63,11 +63,6 @@ def has_language_head(hf: Configuration, header: Header, prefix: str, *heads: st
     return carries(header, *heads) or any(name.startswith(prefix) for name in header)
 
 
-def tied_names(head: c.LanguageHead | c.ClassificationHead | None, *names: str) -> tuple[str, ...]:
-    """The head's names as others of the embedding, where the two are tied: some files keep that alone."""
-    return names if head is not None and head.tied else ()
-
-
 def with_head(config: c.ModelConfig, head: str | None) -> c.ModelConfig:
     """`config` with the heads that `load(head=…)` asks for.
 

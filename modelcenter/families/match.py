@@ -18,7 +18,7 @@ from modelcenter.families.table import CLASSES, FAMILIES
 from modelcenter.models.config import ClassificationHead, Decoder, ModelConfig, check_size
 from modelcenter.weights.plan import Audit, audit
 from modelcenter.weights.relations import sources
-from modelcenter.weights.rules import WeightMap
+from modelcenter.weights.rules import WeightMap, wrapper
 
 # What weights are stored as; integers are codes, which mean nothing without their scales.
 READABLE = frozenset((*FLOATING, "F8_E4M3", "F8_E5M2"))
@@ -145,6 +145,7 @@ def match(values: Mapping[str, Any], header: Header, architecture: str | None = 
     architecture: of a checkpoint in OpenBMB's original form, which names none; None: what its tensors tell.
     Raises UnknownArchitecture where none claims it, ConfigurationInvalid where its values cannot be meant.
     """
+    header = openbmb.unwrapped(wrapper(header), header)
     configuration = Configuration(values)
     model_type = values.get("model_type")
     if model_type is None and (original := openbmb.architecture(values, header)) is not None:

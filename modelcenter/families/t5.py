@@ -32,7 +32,6 @@ from modelcenter.weights.rules import (
     gate_up_separate,
     kv_separate,
     qkv_separate,
-    src,
     within,
 )
 
@@ -192,8 +191,7 @@ def huggingface(c: EncoderDecoder) -> WeightMap:
     return WeightMap.of(
         c.parameters(),
         {
-            # Files that keep one name of tied tensors keep any of them.
-            "embedding.weight": src(embedding, *copies),
+            "embedding.weight": embedding,
             **side_rules("encoder", c.encoder, prefix),
             **side_rules("decoder", c.decoder, prefix),
             "head.weight": "lm_head.weight",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from modelcenter.errors import ConfigurationInvalid
 from modelcenter.families.configuration import Configuration
 from modelcenter.families.encoders import classification, layer_norm, summary, task
-from modelcenter.families.family import Family, Header, carries, tied_names
+from modelcenter.families.family import Family, Header, carries
 from modelcenter.models.config import (
     Block,
     ClassificationHead,
@@ -18,7 +18,7 @@ from modelcenter.models.config import (
     PermutationEncoder,
     RelativeAttention,
 )
-from modelcenter.weights.rules import RulesLike, WeightMap, each, src
+from modelcenter.weights.rules import RulesLike, WeightMap, each
 
 
 def config(hf: Configuration, header: Header) -> PermutationEncoder:
@@ -91,9 +91,8 @@ def huggingface(c: PermutationEncoder) -> WeightMap:
         "feedforward.down.*": "ff.layer_2.*",
         "feedforward_norm.*": "ff.layer_norm.*",
     }
-    language = c.head if isinstance(c.head, LanguageHead) else None
     rules: RulesLike = {
-        "embedding.weight": src("transformer.word_embedding.weight", *tied_names(language, "lm_loss.weight")),
+        "embedding.weight": "transformer.word_embedding.weight",
         "mask_embedding": "transformer.mask_emb",
         **each(c.num_layers, "blocks.{i}.", "transformer.layer.{i}.", layer),
         **heads(c.head),

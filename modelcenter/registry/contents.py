@@ -209,6 +209,9 @@ class RevisionFiles:
             entries = tree(session, repository, commit, recursive=True)
         self._files = {entry.path: entry for entry in entries if entry.kind == "file"}
 
+    def __repr__(self) -> str:
+        return "{}@{}".format(*self._place)
+
     def names(self) -> Collection[str]:
         """All paths."""
         return self._files.keys()

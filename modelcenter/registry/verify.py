@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import version
 from typing import Any
 
@@ -11,6 +12,8 @@ from modelcenter.checkpoint.files import Files
 from modelcenter.registry import texts
 from modelcenter.registry.tables import Verification, now
 from modelcenter.verification import Verdict, verify
+
+log = logging.getLogger(__name__)
 
 MAX_ITEMS, MAX_CHARACTERS = 1000, 500  # of a list and of a text in a report that is kept
 
@@ -23,6 +26,8 @@ def judge(files: Files) -> Verdict:
     try:
         return verify(files)
     except _NONSENSE as error:
+        # `verify` never raises for what a checkpoint holds, so this is a mistake of ours to be mended.
+        log.exception("No verdict on %r", files)
         reason = f"{type(error).__name__}: {error}"[:MAX_CHARACTERS]
         return Verdict("damaged", f"Its configuration or headers make no sense ({reason}).")
 

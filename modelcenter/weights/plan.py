@@ -152,11 +152,12 @@ def audit(
     misshapen: dict[str, Misshapen] = {}
     read: dict[str, int] = {}
     implied: dict[str, Shape] = {}
+    makes: dict[str, str] = {}
     for ours, shape in weights.parameters.items():
         assert ours in weights.rules, f"no rule for {ours}"
         for source, expected in sources(weights.rules[ours], shape):
             name = source.names[0]
-            implied[name] = expected
+            implied[name], makes[name] = expected, ours
             if name not in header:
                 missing.setdefault(name, Missing(name, ours, expected))
             elif tuple(header[name].shape) != expected:
@@ -165,7 +166,11 @@ def audit(
             read[piece.source] = read.get(piece.source, 0) + prod(map(len, piece.src))
     others = {name for rule in _rules(spare) for name in rule} - set(read)
     others |= {n for n in header if any(fnmatchcase(n, p) for p in weights.unused)} - set(read)
-    copies = {c: o for c, o in weights.copies.items() if c in header and c not in read and c not in others}
+    copies = {
+        copy: original
+        for copy, original in weights.copies.items()
+        if copy in header and original in header and copy not in read and copy not in others
+    }
     for copy, original in list(copies.items()):
         found = tuple(header[copy].shape)
         if found != implied.get(original, found):
@@ -179,13 +184,18 @@ def audit(
             misshapen[name] = Misshapen(name, found, expected, header[name].file)
     derived = [name for name in by_pattern if name not in misshapen]
     known = {name: count for name, count in read.items() if name in header and name not in misshapen}
+    unexpected = [
+        Unexpected(name, tuple(header[name].shape), header[name].file)
+        for name in rest
+        if name not in set(by_pattern)
+    ]
+    for copy, original in weights.stand_ins.items():
+        # A stranger of its shape is the original under another name, so both names are told.
+        if any(stranger.shape == implied[copy] for stranger in unexpected):
+            missing.setdefault(original, Missing(original, makes[copy], implied[copy]))
     return Audit(
         missing=tuple(missing.values()),
-        unexpected=tuple(
-            Unexpected(name, tuple(header[name].shape), header[name].file)
-            for name in rest
-            if name not in set(by_pattern)
-        ),
+        unexpected=tuple(unexpected),
         misshapen=tuple(misshapen.values()),
         mistyped=tuple(
             Mistyped(name, header[name].dtype, header[name].file)

@@ -256,13 +256,26 @@ def gate_up_sections(f: PairLayout, gate_up: str) -> RulesLike:
 
 # --- the table
 
+# What wrappers put before every name: DataParallel, torch.compile, PEFT (once its adapters are merged).
+WRAPPERS = ("module.", "_orig_mod.", "base_model.model.")
+
+
+def wrapper(header: Collection[str]) -> str:
+    """What every name of a checkpoint begins with where a wrapped model was saved; empty: none was."""
+    found = ""
+    for outer in WRAPPERS * 2 if header else ():  # in any order, and not without an end
+        if all(name.startswith(found + outer) for name in header):
+            found += outer
+    return found
+
 
 @dataclass(frozen=True)
 class WeightMap:
     """The rules of one model in one dialect of names, bound to the parameters it has.
 
     rules: our parameter (or `name.*`) -> relation. parameters: the shape of each of ours.
-    copies: a redundant tensor of the checkpoint -> the tensor it repeats; compared, never dropped.
+    copies: a redundant tensor of the checkpoint -> the tensor it repeats; compared, never dropped. stand_ins:
+    once bound, a copy that is read because the checkpoint lacks the tensor it repeats -> that one.
     derived: patterns (fnmatch) of tensors that follow from the configuration: rotary tables, masks, position
     ids.
     optional_prefix: what base models' files lack at the start of their names (`bert.`, `model.`);
@@ -280,6 +293,7 @@ class WeightMap:
     shared: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -301,53 +315,53 @@ class WeightMap:
     def bind(self, header: Collection[str]) -> WeightMap:
         """The same map with the names that this checkpoint uses.
 
-        Of alternatives the first that is there is chosen, and the optional prefix is kept, replaced or
-        dropped, whichever finds most. A name that is missing keeps its first alternative, for the audit to
-        tell.
+        Of alternatives the first that is there is chosen, else a copy that stands in for it. A name that is
+        missing keeps its first alternative, for the audit to tell.
         """
-        prefix = self.optional_prefix
-        spelling = prefix and max(
-            (prefix, *self.prefixes, ""), key=lambda spelled: self._found(header, spelled)
-        )
-
-        def local(name: str) -> str:
-            return spelling + name.removeprefix(prefix) if name.startswith(prefix) else name
-
-        copies = {local(copy) for copy in self.copies}
-        known = {local(name) for rule in self.rules.values() for name in names(rule)} | copies
-        derived, unused = tuple(map(local, self.derived)), tuple(map(local, self.unused))
-        # A copy stands in for its original where files keep one name of the two, not where a stranger in the
-        # file says that the original was renamed.
-        strangers = any(
-            name not in known and not any(fnmatchcase(name, pattern) for pattern in (*derived, *unused))
-            for name in header
-        )
+        local = self._spelling(header)
+        stand_ins = self._stand_ins(header, local)
+        chosen: dict[str, str] = {}
 
         def choose(alternatives: tuple[str, ...]) -> tuple[str, ...]:
             spelled = tuple(map(local, alternatives))
-            there = [
-                n for n in spelled if n in header and not (strangers and n in copies and n != spelled[0])
-            ]
-            return tuple(there[:1]) or spelled[:1]
+            there = (name for name in spelled if name in header)
+            chosen[spelled[0]] = next(there, stand_ins.get(spelled[0], spelled[0]))
+            return (chosen[spelled[0]],)
 
+        rules = {ours: renamed(rule, choose) for ours, rule in self.rules.items()}
+        copies = {local(copy): chosen.get(local(of), local(of)) for copy, of in self.copies.items()}
         return replace(
             self,
-            rules={ours: renamed(rule, choose) for ours, rule in self.rules.items()},
-            copies={local(copy): local(original) for copy, original in self.copies.items()},
-            derived=derived,
+            rules=rules,
+            copies={copy: original for copy, original in copies.items() if copy != original},
+            stand_ins={c: o for o, c in stand_ins.items() if chosen.get(o) == c},
+            derived=tuple(map(local, self.derived)),
             shared=tuple(map(local, self.shared)),
-            unused=unused,
+            unused=tuple(map(local, self.unused)),
         )
+
+    def _spelling(self, header: Collection[str]) -> Callable[[str], str]:
+        """Our spelling of a name -> the file's: within what wraps the model, its optional prefix kept,
+        replaced or dropped, whichever finds most."""
+        outer, own = wrapper(header), self.optional_prefix
+
+        def found(prefix: str) -> int:
+            spelled = {name for rule in self.rules.values() for name in names(rule) if name.startswith(own)}
+            return sum(outer + prefix + name.removeprefix(own) in header for name in spelled)
+
+        prefix = own and max((own, *self.prefixes, ""), key=found)
+        return lambda name: outer + (prefix + name.removeprefix(own) if name.startswith(own) else name)
+
+    def _stand_ins(self, header: Collection[str], local: Callable[[str], str]) -> dict[str, str]:
+        """A tensor that the file lacks -> the first copy of it that is there and that no rule reads as its
+        own: files that keep one name of tied tensors keep any of them."""
+        there = [c for c, of in self.copies.items() if local(c) in header and local(of) not in header]
+        read = {name for rule in self.rules.values() for name in names(rule)} if there else set()
+        return {local(self.copies[c]): local(c) for c in reversed(there) if c not in read}
 
     def is_shared(self, name: str) -> bool:
         """Whether several parameters of ours may read that tensor."""
         return any(fnmatchcase(name, pattern) for pattern in self.shared)
-
-    def _found(self, header: Collection[str], prefix: str) -> int:
-        """How many sources with the optional prefix are there when it is spelled `prefix`."""
-        own = self.optional_prefix
-        spelled = {name for rule in self.rules.values() for name in names(rule) if name.startswith(own)}
-        return sum(prefix + name.removeprefix(own) in header for name in spelled)
 
     def pieces(self, name: str, want: Want | None = None) -> Iterator[Piece]:
         """The gathers that make our parameter `name`, or the part of it that is wanted."""

@@ -30,6 +30,7 @@ from modelcenter.errors import CheckpointDamaged, CheckpointError, HeadNotFound,
 from modelcenter.families.match import match
 from modelcenter.loading import precise_parameters
 from modelcenter.models.build import build
+from modelcenter.verification import read_config
 from modelcenter.weights import relations
 from tests.support.checkpoints import (
     FORMS,
@@ -291,6 +292,24 @@ def assert_said(sentence: str, damage: Damage, tensors: Tensors, files: dict[str
         assert files[name] in sentence
 
 
+def tied_names(recipe: Recipe) -> tuple[str, ...]:
+    """The names that files use of the model's first tied tensor, its own first; none where none is tied."""
+    files = LocalFiles(folder(recipe))
+    header, values = read_header(files).tensors, read_config(files)
+    matched = match(values, header)
+    is_tied = getattr(getattr(matched.config, "head", None), "tied", False) and not verify(files).corrections
+    copies = {
+        copy: of
+        for copy, of in matched.weights(matched.config, header).copies.items()
+        if of in header
+        and (is_tied or (recipe.is_encoder_decoder and "embed_tokens" in copy))
+        # MiniCPM's file tells by the name alone that the two are not tied.
+        and match(values, {**header, copy: header[of]}).config == matched.config
+    }
+    first = next(iter(copies.values()), None)
+    return () if first is None else (first, *(copy for copy, of in copies.items() if of == first))
+
+
 # The recipes whose checkpoints are tried in every form: reading a form knows nothing of families.
 EVERY_FORM = (
     "bert-masked-copies", "bert-pretraining", "gpt2", "llama-gqa", "llama-copies", "mixtral", "t5", "t5-v1.1",
@@ -462,6 +481,48 @@ class FamilySuite:
         write(tmp_path, stored(folder(first)))
         save(load(tmp_path, fuse=False), tmp_path)
         assert_same_files(stored(tmp_path), stored(folder(first)))
+
+    # --- names
+
+    def test_any_name_of_a_tied_tensor_is_enough(self, filed: Recipe, tmp_path: Path):
+        names, files = tied_names(filed), MemoryFiles.of(folder(filed))
+        tensors = stored(folder(filed))
+
+        def verdict(kept: tuple[str, ...], **more: torch.Tensor) -> Any:
+            others = {name: tensor for name, tensor in tensors.items() if name not in names}
+            values = {name: tensors[names[0]].clone() for name in kept}
+            files.contents["model.safetensors"] = safetensors_bytes(others | values | more)
+            return verify(files)
+
+        for kept in {names[1:], *((name,) for name in names[1:])} - {()}:
+            found = verdict(kept)
+            assert found.is_complete, (kept, found.problem)
+            assert set(kept[1:]) <= found.redundant.keys(), kept
+            # Of another shape it is a stranger, of the same it may be the one that is lacking.
+            for shape, missing in (((3,), ()), (tensors[names[0]].shape, names[:1])):
+                found = verdict(kept, stranger=torch.ones(shape))
+                assert tuple(u.name for u in found.unexpected) == ("stranger",), kept
+                assert tuple(m.name for m in found.missing) == missing, kept
+        if len(names) > 1:
+            verdict(names[-1:])
+            for name, content in files.contents.items():
+                (tmp_path / name).write_bytes(content)
+            model = load(tmp_path)
+            assert_same_answers(ask(model, inputs(filed)), usual(filed))
+            ask(load(tmp_path, head="none"), inputs(filed))
+            save(model, tmp_path / "saved")
+            assert_same_files(stored(tmp_path / "saved"), stored(tmp_path))
+
+    @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.module.", "base_model.model."])
+    def test_what_training_wraps_a_model_in_is_seen_through(self, first: Recipe, prefix: str, tmp_path: Path):
+        wrapped = {prefix + name: tensor for name, tensor in stored(folder(first)).items()}
+        copy_companions(folder(first), tmp_path / "a")
+        write(tmp_path / "a", wrapped)
+        assert verify(LocalFiles(tmp_path / "a")).is_complete
+        model = load(tmp_path / "a")
+        assert_same_answers(ask(model, inputs(first)), usual(first))
+        save(model, tmp_path / "b")
+        assert_same_files(stored(tmp_path / "b"), wrapped)
 
     # --- the model
 

@@ -237,7 +237,7 @@ def test_configurations_are_read_as_far_as_they_make_sense():
 
 @pytest.mark.parametrize("value", [1e308, -1, 0, 10**40, "8", [8], None, {}, True, 0.5])
 @pytest.mark.parametrize("model_type", ["bert", "llama", "gpt2", "t5", "mixtral"])
-def test_no_configuration_stops_the_judge(value, model_type):
+def test_no_configuration_stops_the_judge(value, model_type, caplog):
     keys = (
         "hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "intermediate_size", "n_embd", "n_layer",
         "n_head", "d_model", "d_ff", "d_kv", "num_layers", "num_heads", "num_key_value_heads", "num_local_experts",
@@ -252,3 +252,19 @@ def test_no_configuration_stops_the_judge(value, model_type):
         "unknown_architecture",
         "damaged",
     )
+    assert not caplog.records  # none of these is a mistake of ours
+
+
+def test_a_mistake_of_ours_is_logged_with_its_place_and_gets_a_verdict(
+    hub, alice, folder, monkeypatch, caplog
+):
+    def mistaken(files):
+        raise KeyError("no such name")
+
+    monkeypatch.setattr(verify, "verify", mistaken)
+    made = commit(hub, alice, "alice/law", folder)
+    work(hub)
+    assert model_of(hub).verdict == "damaged"
+    told = [record for record in caplog.records if record.name == verify.__name__][-1]
+    assert told.levelname == "ERROR" and f"alice/law@{made.oid}" in told.getMessage()
+    assert told.exc_info is not None and "mistaken" in caplog.text
