@@ -58,31 +58,35 @@ def refs(owner: str, name: str) -> Response:
 
 @blueprint.post(f"/<owner>/<name>/{UPLOAD}")
 def fetch(owner: str, name: str) -> Response:
-    """What a fetch lacks, streamed."""
+    """What a fetch lacks, streamed; why it cannot be is told in Git's way, with the status 200."""
     repository = opened(owner, name)
-    hub, session = context.hub(), context.session()
-    wanted = fetching.Request()
     with reading() as body:
-        stream = lines.Limited(body, lines.REQUEST_BYTES)
-        if speaks_2():
-            head = list(lines.read_until(stream, Mark.DELIMITER, Mark.FLUSH))
-            asked = list(lines.read_until(stream, Mark.FLUSH))
-            if "command=ls-refs" in head:
-                found = iter(list(fetching.list_refs(session, repository, asked)))
-            elif "command=fetch" in head:
-                wanted = fetching.request_2(asked)
-                found = fetching.fetch_2(hub, session, repository, wanted)
-            elif not head:
-                found = iter(())
-            else:
-                raise Invalid(f"{head[0][:100]!r} was not offered.")
-        else:
-            wanted = fetching.read_request(stream)
-            found = fetching.fetch(hub, session, repository, wanted)
+        try:
+            wanted, found = fetched(repository, lines.Limited(body, lines.REQUEST_BYTES))
+        except Invalid as problem:
+            wanted, found = fetching.Request(), iter((fetching.refusal(problem),))
     context.release()
     if wanted.clones:
         ledger().downloaded(repository.id)
     return answer(found, f"application/x-{UPLOAD}-result")
+
+
+def fetched(repository: Repository, stream: Readable) -> tuple[fetching.Request, Iterator[bytes]]:
+    """What is wanted of the repository, and the answer. Raises Invalid, TooLarge."""
+    hub, session, wanted = context.hub(), context.session(), fetching.Request()
+    if not speaks_2():
+        wanted = fetching.read_request(stream)
+        return wanted, fetching.fetch(hub, session, repository, wanted)
+    head = list(lines.read_until(stream, Mark.DELIMITER, Mark.FLUSH))
+    asked = list(lines.read_until(stream, Mark.FLUSH))
+    if "command=ls-refs" in head:
+        return wanted, iter(list(fetching.list_refs(session, repository, asked)))
+    if "command=fetch" in head:
+        wanted = fetching.request_2(asked)
+        return wanted, fetching.fetch_2(hub, session, repository, wanted)
+    if head:
+        raise Invalid(f"{head[0][:100]!r} was not offered.")
+    return wanted, iter(())
 
 
 @blueprint.post(f"/<owner>/<name>/{RECEIVE}")

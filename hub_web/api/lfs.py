@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 from typing import Any, TypeGuard
 
@@ -22,6 +23,18 @@ MEDIA_TYPE = "application/vnd.git-lfs+json"
 OBJECTS = 1000  # in one batch; git-lfs sends 100, huggingface_hub 256
 
 blueprint: Blueprint = api_blueprint("lfs")
+
+
+@blueprint.after_request
+def in_its_form(response: Response) -> Response:
+    """Errors as git-lfs reads them: it shows `message`, and of any other answer the status alone."""
+    told = (
+        response.get_json() if response.status_code >= HTTPStatus.BAD_REQUEST and response.is_json else None
+    )
+    if isinstance(told, dict) and "error" in told:
+        response.set_data(json.dumps(told | {"message": told["error"]}))
+        response.mimetype = MEDIA_TYPE
+    return response
 
 
 @blueprint.post("/<owner>/<name>.git/info/lfs/objects/batch")

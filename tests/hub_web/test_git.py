@@ -51,12 +51,13 @@ class Git:
         self.run(home, "lfs", "install", "--skip-repo")
         self.run(home, "config", "--global", "init.defaultBranch", "main")
 
-    def run(self, folder: Path, *arguments: str, fails: bool = False) -> str:
+    def run(self, folder: Path, *arguments: str, fails: bool = False, stdin: str = "") -> str:
         """What git says, on both channels."""
         done = subprocess.run(
             ["git", *arguments],
             cwd=folder,
             env=self.environment,
+            input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -267,6 +268,38 @@ def test_large_files_travel_by_git_lfs(git, server, api, repo, tmp_path):
     assert server.get(f"/{theirs}.git/info/lfs/objects/{oid}", server.other_token).status_code == 404
     part = server.get(f"/{repo}.git/info/lfs/objects/{oid}", server.token, headers={"Range": "bytes=5-9"})
     assert (part.status_code, part.content) == (206, content[5:10])
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_a_fetch_of_what_is_not_here_is_refused_in_words(git, server, repo, tmp_path, version):
+    work = cloned(git, server, repo, tmp_path / "work")
+    said = git.run(work, "-c", f"protocol.version={version}", "fetch", "origin", "1" * 40, fails=True)
+    assert f"not our ref {'1' * 40}" in said
+    said = git.run(work, "-c", f"protocol.version={version}", "fetch", "--shallow-exclude=v9", fails=True)
+    assert "has no branch or tag v9" in said
+
+
+def test_a_push_of_too_many_refs_is_refused_in_words(git, server, repo, tmp_path):
+    work = cloned(git, server, repo, tmp_path / "work")
+    tags = "".join(f"create refs/tags/v{number} HEAD\n" for number in range(1001))
+    git.run(work, "update-ref", "--stdin", stdin=tags)
+    assert "more than 1000 refs" in git.run(work, "push", "--tags", fails=True)
+
+
+def test_git_lfs_shows_the_hubs_sentences(git, server, repo, tmp_path):
+    work = cloned(git, server, repo, tmp_path / "work")
+    assert "This hub has no locks for files" in git.run(work, "lfs", "lock", "model.bin", fails=True)
+    assert "lock" not in git.run(work, "lfs", "locks")
+    git.commit(work, {"model.bin": b"large"})
+    bobs = address(server, repo, server.other_token, "bob")
+    assert "bob may not change" in git.run(work, "lfs", "push", bobs, "main", fails=True)
+    for path, token, status in (("objects/batch", server.token, 400), ("objects/batch", "mc_nonsense", 401)):
+        answer = server.request("POST", f"/{repo}.git/info/lfs/{path}", token, json={})
+        assert answer.status_code == status
+        assert answer.headers["Content-Type"] == "application/vnd.git-lfs+json"
+        assert answer.json()["message"] == answer.json()["error"]
+    answer = server.get(f"/{repo}.git/info/lfs/objects/{'0' * 64}")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/vnd.git-lfs+json")
 
 
 def test_a_pointer_that_the_api_took_as_text_hides_no_large_file(git, server, api, repo, tmp_path):

@@ -136,6 +136,11 @@ def list_refs(session: Session, repository: Repository, asked: Iterable[str]) ->
 # --- fetching
 
 
+def refusal(problem: Invalid) -> bytes:
+    """The answer to a fetch that cannot be: git shows the sentence, and of any other status the number."""
+    return lines.line(f"ERR {' '.join(str(problem).split())}")
+
+
 def read_request(stream: Readable) -> Request:
     """A fetch of version 0. Raises Invalid."""
     request = Request()
@@ -238,7 +243,7 @@ class _Work:
         )
         for oid in commits:
             if oid not in self.graph.parents:
-                raise Invalid(f"{repository.repo_id} has no commit {oid}.")
+                raise Invalid(f"upload-pack: not our ref {oid}: {repository.repo_id} has no such commit.")
         self.wanted = list(dict.fromkeys(commits))
         self.common = [oid for oid in dict.fromkeys(request.haves) if oid in self.graph.parents]
         self.shallow = self._boundary(without)

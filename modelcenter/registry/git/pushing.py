@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from modelcenter.errors import AccessDenied, Conflict, Invalid, ModelCenterError, RepositoryNotFound
 from modelcenter.registry import lifecycle, pulls, revisions, uploads
 from modelcenter.registry.access import Actor, may, require
-from modelcenter.registry.blobs.interface import Readable
+from modelcenter.registry.blobs.interface import CHUNK, Readable
 from modelcenter.registry.git import importing, lines, packs
 from modelcenter.registry.git.importing import Arrival
 from modelcenter.registry.git.lines import Mark
@@ -41,10 +41,11 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """The refs to move, and what the client can hear."""
+    """The refs to move, and what the client can hear. problem: why none is moved, and not all may be here."""
 
     commands: Sequence[Command]
     capabilities: frozenset[str]
+    problem: Invalid | None = None
 
 
 def may_push(session: Session, actor: Actor, repository: Repository) -> None:
@@ -62,24 +63,29 @@ def may_push(session: Session, actor: Actor, repository: Repository) -> None:
 
 
 def read(stream: Readable) -> Push:
-    """The commands of a push; the pack follows them. Raises Invalid."""
-    commands: list[Command] = []
+    """The commands of a push; the pack follows them. Raises Invalid where there is nobody to answer."""
+    commands: dict[str, Command] = {}
     capabilities: frozenset[str] = frozenset()
-    for asked in lines.read_until(stream, Mark.FLUSH):
-        if asked.startswith("shallow "):
-            continue  # what the client lacks is told by what it sends
-        asked, _, said = asked.partition("\0")
-        capabilities |= frozenset(said.split())
-        old, _, rest = asked.partition(" ")
-        new, _, name = rest.partition(" ")
-        if not (revisions.is_full_id(old) and revisions.is_full_id(new) and name):
-            raise Invalid(f"{asked[:200]!r} is no command of a push.")
-        commands.append(Command(old, new, name))
-        if len(commands) > COMMANDS:
-            raise Invalid(f"The push has more than {COMMANDS} refs. Push in several parts.")
-    if len({command.name for command in commands}) != len(commands):
-        raise Invalid("The push moves the same ref twice.")
-    return Push(commands, capabilities)
+    try:
+        for asked in lines.read_until(stream, Mark.FLUSH):
+            if asked.startswith("shallow "):
+                continue  # what the client lacks is told by what it sends
+            asked, _, said = asked.partition("\0")
+            capabilities |= frozenset(said.split())
+            old, _, rest = asked.partition(" ")
+            new, _, name = rest.partition(" ")
+            if not (revisions.is_full_id(old) and revisions.is_full_id(new) and name):
+                raise Invalid(f"{asked[:200]!r} is no command of a push.")
+            if name in commands:
+                raise Invalid("The push moves the same ref twice.")
+            commands[name] = Command(old, new, name)
+            if len(commands) > COMMANDS:
+                raise Invalid(f"The push has more than {COMMANDS} refs. Push in several parts.")
+    except Invalid as problem:
+        if not commands:
+            raise
+        return Push(list(commands.values()), capabilities, problem)
+    return Push(list(commands.values()), capabilities)
 
 
 def receive(hub: Hub, actor: Actor, repo_id: str, push: Push, stream: Readable) -> None:
@@ -89,6 +95,10 @@ def receive(hub: Hub, actor: Actor, repo_id: str, push: Push, stream: Readable) 
     may not come: RepositoryNotFound, NotHosted, AccessDenied, NotAuthenticated, AlreadyExists, Conflict,
     Invalid, TooLarge.
     """
+    if push.problem is not None:
+        while stream.read(CHUNK):  # a client that cannot send hears nothing
+            pass
+        raise push.problem
     with tempfile.TemporaryFile(dir=hub.settings.data) as file:
         tips = [command.new for command in push.commands if command.new != NONE]
         if tips:
