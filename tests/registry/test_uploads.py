@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 
 import pytest
 
@@ -128,6 +129,22 @@ def test_what_the_store_lost_must_be_sent_again(hub, ann):
     blob = upload(hub, ann, "ann/m", b"weights")
     hub.blobs.delete(blob.sha256)
     assert not is_here(hub, ann, "ann/m", blob)
+
+
+def test_a_far_store_is_asked_for_several_files_at_once(hub, ann, monkeypatch):
+    blobs = [upload(hub, ann, "ann/m", b"%d" % number) for number in range(9)]
+    hub.blobs.delete(blobs[8].sha256)
+    asked, stat = threading.Barrier(4), hub.blobs.stat
+
+    def slow(sha256: str) -> int:
+        if sha256 != blobs[8].sha256:
+            asked.wait(20)
+        return stat(sha256)
+
+    monkeypatch.setattr(hub.blobs, "stat", slow)
+    with hub.database.session() as session:
+        repository = repositories.get(session, ann, "ann/m")
+        assert uploads.which_are_here(hub, session, ann, repository, blobs) == set(blobs[:8])
 
 
 def plans(hub, files, gitignore=None, repo_id="ann/m"):

@@ -370,7 +370,7 @@ class _Assembly:
         return Invalid(
             f"File {self.recipe.sha256} refers to chunks {term.start} to {term.stop} of xorb {term.xorb}, "
             "which are not here, or not yours to refer to. Remove the folder `xet` of your cache (HF_HOME) "
-            " and upload again: the chunks are then sent."
+            "and upload again: the chunks are then sent."
         )
 
 
