@@ -77,11 +77,12 @@ def moment(text: str) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        # As databases keep it: there are moments of a zone that UTC has no year for.
+        found = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Invalid(
             f"expiresAt is {text!r:.100}; expected a moment such as 2030-12-31T00:00:00Z."
         ) from None
-    found = found if found.tzinfo else found.replace(tzinfo=UTC)
     if found <= now():
         raise Invalid(f"expiresAt is {text!r:.100}, which is past.")
     return found

@@ -256,7 +256,7 @@ FULLER: Mapping[str, dict[str, Any]] = {
     "POST /api/modelcenter/webhooks": {"watched": "Lab", "url": "http://127.0.0.1/", "events": ["repo"]},
     f"POST {LAB}": {"name": "another", "fullname": "a"},
 }
-HOSTILE = ("\ud800", "a\0b", 10**30, [5], {"\udfff": 1})
+HOSTILE = ("\ud800", "a\0b", "9999-12-31T23:59:59-14:00", 10**30, -1, 1e300, True, None, [5], {"\udfff": 1})
 
 
 def spoiled(value: Any) -> Iterator[Any]:
