@@ -17,6 +17,7 @@ from modelcenter.registry.tables import AwaitedFile, Commit, File, Repository
 from modelcenter.registry.trees import Load
 
 Known = File | AwaitedFile
+TOGETHER = 32  # folders of a page that are read at first
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,29 +116,38 @@ def _walk(
     after: str | None,
     limit: int | None,
 ) -> list[tuple[str, Item]]:
-    """Path and item of the first entries below a folder: one query a level, however wide it is.
+    """Path and item of the first entries below a folder: few queries a level, however wide it is.
 
-    Folders that hold nothing of this page are not read.
+    Folders that hold nothing of this page are not read, but for some beside the last that does: how far a
+    page reaches shows as folders are read, in their order and ever more at once.
     """
     found: list[tuple[str, Item]] = []
+    last: str | None = None
     level = [(path, oid)]
     while level:
-        trees = objects.trees(session, repository_id, (tree for _, tree in level))
-        below = [
-            (f"{folder}/{name}" if folder else name, item)
-            for folder, tree in level
-            for name, item in trees[tree].items()
-        ]
-        found = sorted([*found, *((name, item) for name, item in below if after is None or name > after)])
-        last = found[limit - 1][0] if limit is not None and 0 < limit <= len(found) else None
-        found = found[:limit]
+        below: list[tuple[str, Item]] = []
+        waiting = sorted(level, key=lambda folder: f"{folder[0]}/")
+        together = len(waiting) if limit is None else TOGETHER
+        while waiting:
+            part, waiting, together = waiting[:together], waiting[together:], 2 * together
+            trees = objects.trees(session, repository_id, (tree for _, tree in part))
+            entries = [
+                (f"{folder}/{name}" if folder else name, item)
+                for folder, tree in part
+                for name, item in trees[tree].items()
+            ]
+            below += entries
+            here = (entry for entry in entries if after is None or entry[0] > after)
+            found = sorted([*found, *here], key=lambda entry: entry[0])[:limit]
+            last = found[-1][0] if limit is not None and 0 < limit <= len(found) else None
+            waiting = [folder for folder in waiting if last is None or f"{folder[0]}/" < last]
         level = [
             (name, item.oid)
             for name, item in below
             if recursive
             and item.is_folder
             and (after is None or f"{name}/" > after or after.startswith(f"{name}/"))
-            and (last is None or name < last)
+            and (last is None or f"{name}/" < last)
         ]
     return found
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event
 
 from modelcenter.errors import EntryNotFound
-from modelcenter.registry import repositories
+from modelcenter.registry import contents, objects, repositories
 from modelcenter.registry.access import ANONYMOUS
 from modelcenter.registry.repositories import AddFile, Delete
 from tests.support.registry import commit, person
@@ -86,6 +86,28 @@ def test_pages_in_any_size(hub, ann):
         assert [entry.path for entry in listing(recursive=True, after=after)] == [
             path for path in whole if path > after
         ]
+
+
+def test_a_page_reads_few_folders_beside_its_own(hub, ann, monkeypatch):
+    names = [f"d{folder:03}/f{folder}-{number}" for folder in range(300) for number in range(3)]
+    commit(hub, ann, "ann/m", dict.fromkeys(names, b"x"))
+    read: list[int] = []
+    whole = objects.trees
+
+    def counted(session, repository_id, oids):
+        wanted = set(oids)
+        read.append(len(wanted))
+        return whole(session, repository_id, wanted)
+
+    monkeypatch.setattr(contents, "TOGETHER", 8)
+    monkeypatch.setattr(objects, "trees", counted)
+    listing, found = Listing(hub), list[str]()
+    while page := listing(recursive=True, after=found[-1] if found else None, limit=100):
+        assert sum(read) <= 1 + 8 + 16 + 32  # a page of 100 entries has 25 folders
+        assert len(read) <= 4
+        read.clear()
+        found += [entry.path for entry in page]
+    assert found == [".gitattributes", *sorted({*names, *(name.split("/")[0] for name in names)})]
 
 
 def test_pages(hub, files):
