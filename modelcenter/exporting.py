@@ -43,6 +43,7 @@ from modelcenter.verification import config_name, read_config, verify
 from modelcenter.weights.plan import plan
 from modelcenter.weights.relations import names
 from modelcenter.weights.rules import WeightMap
+from modelcenter.weights.steps import steps
 
 if TYPE_CHECKING:
     import torch
@@ -145,10 +146,8 @@ def export(
         dtypes = widest(header, weights)
         if to == openbmb.DIALECT:  # one dtype a file
             dtypes = dict.fromkeys(dtypes, reduce(torch.promote_types, dtypes.values()))
-        assignments = plan(weights, header, {})
-        parameters = execute(
-            assignments, checkpoint, dtype=torch.float32, device=torch.device("cpu"), others=dtypes
-        )
+        named = {name: str(dtype).removeprefix("torch.") for name, dtype in dtypes.items()}
+        parameters = execute(steps(plan(weights, header, {}), header, named), checkpoint)
         found = replace(matched, config=config)
         target = arranged(found, parameters.__getitem__, to, kept)
         computed = {

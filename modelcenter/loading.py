@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelcenter.checkpoint.header import FLOATING
-from modelcenter.checkpoint.sentence import read_sentences
 from modelcenter.checkpoint.source import Checkpoint, LocalFiles, TensorInfo, open_checkpoint
 from modelcenter.errors import ExtraMissing, Invalid
 from modelcenter.families import openbmb
 from modelcenter.families.derived import contradiction
-from modelcenter.families.match import Match, match
-from modelcenter.models.config import ModelConfig, share
-from modelcenter.verification import read_config
-from modelcenter.weights.indices import Want, at, whole
-from modelcenter.weights.plan import Audit, Tensor, audit, plan
+from modelcenter.families.match import Match
+from modelcenter.models.config import ModelConfig
+from modelcenter.planning import dtype_name, plan
+from modelcenter.weights.plan import Audit
 
 if TYPE_CHECKING:
     import torch
@@ -31,14 +29,6 @@ if TYPE_CHECKING:
     from modelcenter.models.model import Model
 
 LONG_WORK = 1.0  # seconds, after which a bar is drawn
-DTYPE_NAMES = {
-    "fp32": "float32",
-    "float": "float32",
-    "fp16": "float16",
-    "half": "float16",
-    "bf16": "bfloat16",
-    "fp64": "float64",
-}
 
 
 @dataclass(frozen=True)
@@ -148,44 +138,32 @@ def load(
     from modelcenter.tokenizers import load_tokenizer
     from modelcenter.weights.execute import execute
 
-    target, wanted = torch.device(device), named_dtype(dtype)
+    dtype_name(dtype)  # what is no dtype is told before anything is fetched
     folder = client.locate(
         name, revision=revision, endpoint=endpoint, token=token, local_files_only=local_files_only
     )
     checkpoint = open_checkpoint(folder)
     header = checkpoint.header.tensors
-    matched = match(read_config(LocalFiles(folder)), header, architecture)
-    whole_audit = matched.audit(header)
-    if (unknown := matched.unknown_class(whole_audit)) is not None:
-        raise unknown
-    whole_audit.require(folder)
-    read_sentences(LocalFiles(folder))  # what makes vectors of texts is told with the rest
+    rank, world = place_in(mesh)
+    planned = plan(
+        LocalFiles(folder),
+        dtype=dtype,
+        head=head,
+        fuse=fuse,
+        mapped=mmap,
+        rank=rank,
+        world=world,
+        is_sharded=mesh is not None,
+        architecture=architecture,
+        header=checkpoint.header,
+        differs=differing(checkpoint),
+    )
+    matched, config, kept = planned.matched, planned.config, getattr(torch, planned.dtype)
+    derived = {name: checkpoint.tensor(name) for name in planned.audit.derived}
+    corrections = (*planned.corrections, *contradictions(derived, matched.config))
 
-    layout = "fused" if fuse else "separate" if mesh is not None else "stored"
-    matched.arranged(head, layout)  # an unknown head is told before any weight is compared
-    tied, corrections = settle_copies(checkpoint, whole_audit, matched)
-    config = matched.arranged(head, layout, tied)
-    stored = matched.arranged(None, layout, tied)
-    weights = matched.weights(config, header)
-    accounts = audit(weights, header, spare=matched.weights(stored, header))
-    accounts.require(folder)
-    derived = {name: checkpoint.tensor(name) for name in whole_audit.derived}
-    corrections = (*matched.corrections, *corrections, *contradictions(derived, matched.config))
-
-    kept = wanted or getattr(torch, own_dtype(header, matched.configuration.values))
-    assignments = plan(weights, header, wants(config, mesh))
-    others = precise_parameters(config, kept)
     with shown_progress() as progress:
-        parameters = execute(
-            assignments,
-            checkpoint,
-            dtype=kept,
-            device=target,
-            others=others,
-            mapped=mmap,
-            clamp=clamp,
-            progress=progress,
-        )
+        parameters = execute(planned.steps, checkpoint, device=device, clamp=clamp, progress=progress)
     model = build(config)
     assign(model, parameters, config, mesh)
     model.eval()
@@ -194,15 +172,16 @@ def load(
 
     num_types = getattr(matched.config, "type_vocab_size", 0)
     model.tokenizer = load_tokenizer(folder, matched.family.name, num_types)
-    cast = [a for a in assignments if a.parameter not in others]
+    cast = [step.assignment for step in planned.steps if step.dtype == planned.dtype]
     read = {piece.source: header[piece.source] for a in cast for piece in a.pieces}
-    rounded = [] if wanted else [name for name, info in read.items() if loses_bits(info.dtype, kept)]
+    is_own = dtype is None
+    rounded = [name for name, info in read.items() if loses_bits(info.dtype, kept)] if is_own else []
     model.source = Origin(
         folder,
         matched,
-        whole_audit,
+        planned.audit,
         stored={name: info.dtype for name, info in header.items()},
-        own_dtype=None if wanted else kept,
+        own_dtype=kept if is_own else None,
         kept=derived | {name: checkpoint.tensor(name) for name in rounded},
         generation=generation_values(folder),
     )
@@ -210,12 +189,12 @@ def load(
     model.report = LoadReport(
         folder=folder,
         family=matched.family.name,
-        audit=accounts,
-        dtype=str(kept).removeprefix("torch."),
-        cast=cast_counts(read, str(kept).removeprefix("torch.")),
+        audit=planned.accounts,
+        dtype=planned.dtype,
+        cast=cast_counts(read, planned.dtype),
         bytes_read=sum(
             elements * header[source].size_bytes // max(header[source].numel, 1)
-            for a in assignments
+            for a in planned.assignments
             if a.parameter in own
             for source, elements in a.elements_by_source()
         ),
@@ -247,36 +226,6 @@ def shown_progress() -> Iterator[Callable[[int, int], None]]:
             bar.close()
 
 
-def named_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
-    """A dtype by object or by name. Raises Invalid for what is no floating dtype."""
-    import torch
-
-    found = dtype
-    if isinstance(dtype, str):
-        found = getattr(torch, DTYPE_NAMES.get(dtype, dtype), None)
-    if found is None and dtype is None:
-        return None
-    floating = {getattr(torch, name) for name in FLOATING.values()}
-    if not isinstance(found, torch.dtype) or found not in floating:
-        raise Invalid(f"dtype {dtype!r} is no floating dtype; expected float32, float16 or bfloat16.")
-    return found
-
-
-def own_dtype(header: Mapping[str, Tensor], values: Mapping[str, Any]) -> str:
-    """The checkpoint's own dtype, by torch's name: config.json's if any tensor has it, else the commonest."""
-    counts: dict[str, int] = {}
-    for info in header.values():
-        if info.dtype in FLOATING:
-            size = 1
-            for n in info.shape:
-                size *= n
-            counts[info.dtype] = counts.get(info.dtype, 0) + size
-    stated = values.get("dtype", values.get("torch_dtype"))
-    if isinstance(stated, str) and stated in {FLOATING[name] for name in counts}:
-        return str(stated)
-    return FLOATING[max(counts, key=lambda name: counts[name])] if counts else "float32"
-
-
 def precise_parameters(config: ModelConfig, dtype: torch.dtype) -> dict[str, torch.dtype]:
     """The parameters that have another dtype in a model of `dtype`, with that dtype: see `Parameter`."""
     import torch
@@ -296,13 +245,14 @@ def loses_bits(stored: str, dtype: torch.dtype) -> bool:
 
 def settle_copies(checkpoint: Checkpoint, audit: Audit, matched: Match) -> tuple[bool, tuple[str, ...]]:
     """Compare every redundant tensor with the one it repeats, bit for bit: see `Match.settle`."""
+    return matched.settle(audit, checkpoint.header.tensors, differing(checkpoint))
+
+
+def differing(checkpoint: Checkpoint) -> Callable[[str, str], bool]:
+    """Whether one tensor differs from another in any bit."""
     from modelcenter.weights.execute import equal_bits
 
-    return matched.settle(
-        audit,
-        checkpoint.header.tensors,
-        lambda copy, original: not equal_bits(checkpoint.tensor(copy), checkpoint.tensor(original)),
-    )
+    return lambda copy, original: not equal_bits(checkpoint.tensor(copy), checkpoint.tensor(original))
 
 
 def contradictions(derived: Mapping[str, torch.Tensor], config: ModelConfig) -> Iterator[str]:
@@ -315,18 +265,13 @@ def contradictions(derived: Mapping[str, torch.Tensor], config: ModelConfig) -> 
             yield f"{name} holds {told}: config.json is followed."
 
 
-def wants(config: ModelConfig, mesh: DeviceMesh | None) -> dict[str, Want]:
-    """The part of each parameter that this rank holds. Raises CannotShard, Invalid without a `tp`."""
+def place_in(mesh: DeviceMesh | None) -> tuple[int, int]:
+    """(rank, world) of this process in the mesh. Raises Invalid without a `tp`."""
     if mesh is None:
-        return {}
+        return 0, 1
     if mesh.mesh_dim_names != ("tp",):
         raise Invalid(f"The mesh has dimensions {mesh.mesh_dim_names}; expected one dimension named 'tp'.")
-    rank, world = mesh.get_local_rank(), mesh.size()
-    return {
-        name: at(whole(p.shape), p.shard_dim, share(name, p, rank, world))
-        for name, p in config.tree().items()
-        if p.shard_dim is not None
-    }
+    return mesh.get_local_rank(), mesh.size()
 
 
 def assign(

@@ -62,6 +62,16 @@ class TensorInfo:
     storage: str = ""
 
     @property
+    def torch_dtype(self) -> str:
+        """What torch calls the dtype; empty for one that it lacks."""
+        return TORCH_NAMES.get(self.dtype, "")
+
+    @property
+    def itemsize(self) -> int:
+        """The bytes of an element; 0 where one holds several."""
+        return BITS[self.dtype] // 8
+
+    @property
     def numel(self) -> int:
         """How many elements."""
         return prod(self.shape)

@@ -57,7 +57,8 @@ class Commands(click.Group):
     cls=Commands,
     package="modelcenter.cli",
     names=(
-        *("serve", "upload", "download", "search", "info", "login", "whoami", "verify", "convert"),
+        *("serve", "upload", "download", "search", "info", "login", "whoami", "verify", "plan"),
+        *("convert",),
         *("withdraw", "freeze"),
         *("mirror", "export", "import", "conformance", "admin"),
     ),

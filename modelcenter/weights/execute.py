@@ -20,6 +20,7 @@ from modelcenter.weights.indices import Index, Shape
 from modelcenter.weights.plan import Assignment
 from modelcenter.weights.relations import Piece, sources
 from modelcenter.weights.rules import WeightMap
+from modelcenter.weights.steps import Step
 
 JOB_ELEMENTS = 2 << 20  # that a thread copies at a time: they stay in its cache while they are looked at
 
@@ -51,55 +52,41 @@ class Job:
 
 
 def execute(
-    assignments: Iterable[Assignment],
+    steps: Iterable[Step],
     tensors: Tensors,
     *,
-    dtype: torch.dtype,
-    device: torch.device,
-    others: Mapping[str, torch.dtype] | None = None,
-    mapped: bool = True,
+    device: torch.device | str = "cpu",
     clamp: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Tensor]:
-    """Every assigned parameter, by name, as `dtype` on `device`; those that `others` names, as it says.
+    """Every parameter that a step makes, by name, on `device`.
 
-    mapped: whether untransformed tensors that keep their dtype stay views of the files, by the first
-    parameter that reads them where several do. Casts, fusions and slices are written straight into their
-    destination, in parallel, in the order of the files; what was read of a file is given back.
+    What is mapped stays a view of the files. What is copied is written straight into its destination, in
+    parallel, in the order of the files; what was read of a file is given back.
     clamp: whether values beyond the range of fp16 become its largest; else they raise BeyondRange.
     progress: told the bytes that are copied, and those that are to be.
     """
-    own = {a.parameter: (others or {}).get(a.parameter, dtype) for a in assignments}
-    assignments = tuple(assignments)
     made: dict[str, Tensor] = {}
-    if mapped and device.type == "cpu":
-        made = dict(views(assignments, tensors, own))
-    copied = [a for a in assignments if a.parameter not in made]
-    empty = arena(copied, own) if device.type == "cpu" else partial(torch.empty, device=device)
-    for assignment in copied:
-        made[assignment.parameter] = empty(assignment.shape, dtype=own[assignment.parameter])
-    run(list(jobs(copied, tensors, made)), tensors, clamp=clamp, progress=progress)
-    return {a.parameter: made[a.parameter] for a in assignments}
+    copied = []
+    is_local = torch.device(device).type == "cpu"
+    for step in steps:
+        name = step.assignment.parameter
+        if step.way == "mapped" and is_local:
+            [piece] = step.assignment.pieces
+            made[name] = tensors.tensor(piece.source)[tuple(as_slice(index) for index in piece.src)]
+        else:
+            copied.append((step.assignment, getattr(torch, step.dtype)))
+    empty = arena(copied) if is_local else partial(torch.empty, device=device)
+    for assignment, dtype in copied:
+        made[assignment.parameter] = empty(assignment.shape, dtype=dtype)
+    todo = list(jobs((assignment for assignment, _ in copied), tensors, made))
+    run(todo, tensors, clamp=clamp, progress=progress)
+    return made
 
 
-def views(
-    assignments: Iterable[Assignment], tensors: Tensors, dtypes: Mapping[str, torch.dtype]
-) -> Iterator[tuple[str, Tensor]]:
-    """The parameters that are stored as they should be, each place once: tuned, both views would change."""
-    viewed: set[object] = set()
-    for assignment in assignments:
-        if assignment.is_view:
-            [piece] = assignment.pieces
-            place = (piece.source, piece.src)
-            view = tensors.tensor(piece.source)[tuple(as_slice(index) for index in piece.src)]
-            if place not in viewed and view.dtype == dtypes[assignment.parameter] and view.is_contiguous():
-                viewed.add(place)
-                yield assignment.parameter, view
-
-
-def arena(assignments: Iterable[Assignment], dtypes: Mapping[str, torch.dtype]) -> Callable[..., Tensor]:
+def arena(copied: Iterable[tuple[Assignment, torch.dtype]]) -> Callable[..., Tensor]:
     """Makes tensors in memory for all of these."""
-    size = sum(needed(a.shape, dtypes[a.parameter]) for a in assignments)
+    size = sum(needed(assignment.shape, dtype) for assignment, dtype in copied)
     return Arena(size).empty if size >= HUGE_PAGE else torch.empty
 
 

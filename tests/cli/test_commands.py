@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from safetensors.numpy import load_file, save_file
 
 from modelcenter.cli import cli
+from tests.support import checkpoints
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -252,3 +253,19 @@ def test_an_upload_needs_no_switch_for_xet(at_hub, tiny_bert, unique):
     assert result.returncode == 0, result.stderr
     assert COMMIT.match(result.stdout)
     assert "xet" not in result.stderr.lower()
+
+
+def test_a_plan_tells_what_a_rank_reads_without_torch():
+    place = checkpoints.folder(checkpoints.LLAMA[0])
+    whole = json.loads(run("plan", place, "--json").stdout)
+    half = json.loads(run("plan", place, "--tp", 2, "--rank", 1, "--dtype", "fp16", "--json").stdout)
+    assert half["bytesRead"] < whole["bytesRead"] <= whole["bytesStored"]
+    assert (half["dtype"], half["rank"], half["world"]) == ("float16", 1, 2)
+    shown = run("plan", place, "--tp", 2, "--all").stdout
+    assert "rank    0 of 2" in shown and "blocks.0.attention.qkv.weight" in shown
+    assert run("plan", place, "--tp", 2, "--rank", 2).exit_code == 1
+    program = (
+        "import sys; from modelcenter.cli import cli; cli(sys.argv[1:], standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program, "plan", str(place)], check=True, capture_output=True)

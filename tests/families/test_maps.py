@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from modelcenter.errors import CannotShard
 from modelcenter.families.match import Match, match
 from modelcenter.models.config import ModelConfig, share
-from modelcenter.weights.execute import execute, exported
-from modelcenter.weights.indices import Want, at, whole
-from modelcenter.weights.plan import audit, plan
+from modelcenter.planning import shares
+from modelcenter.weights.execute import exported
+from modelcenter.weights.plan import audit
 from modelcenter.weights.rules import WeightMap
-from tests.support.relations import Memory, header_of, reads
+from tests.support.relations import Memory, executed, header_of, reads
 
-CPU = torch.device("cpu")
 law = settings(max_examples=12, deadline=None, derandomize=True, database=None)
 
 
@@ -103,7 +102,7 @@ def test_every_layout_reads_the_same_tensors_and_gives_them_back(
         for name, info in header.items()
     }
     tensors = Memory({name: value.view(torch.float32) for name, value in bits.items()})
-    ours = execute(plan(weights, header, {}), tensors, dtype=torch.float32, device=CPU)
+    ours = executed(weights, header, tensors, "float32")
     assert {name: tuple(value.shape) for name, value in ours.items()} == config.parameters()
     for name, shape, _, given_back in exported(weights, ours):
         assert shape == header[name].shape
@@ -120,14 +119,7 @@ def test_the_ranks_shares_read_each_element_once(family: str, layout: str, data:
     _, config, weights = arranged(data.draw(configurations(family, world)), layout)
     header, tree = header_of(weights, "F32"), config.tree()
 
-    def wants(rank: int) -> dict[str, Want]:
-        return {
-            name: at(whole(p.shape), p.shard_dim, share(name, p, rank, world))
-            for name, p in tree.items()
-            if p.shard_dim is not None
-        }
-
-    counts = [reads(weights, header, wants(rank)) for rank in range(world)]
+    counts = [reads(weights, header, shares(config, rank, world)) for rank in range(world)]
     on_every_rank = {
         piece.source for name, p in tree.items() if p.shard_dim is None for piece in weights.pieces(name)
     }

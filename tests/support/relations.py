@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from modelcenter.weights.indices import Index, Shape
+from modelcenter.checkpoint.header import BITS, TORCH_NAMES
+from modelcenter.weights.execute import execute
+from modelcenter.weights.indices import Index, Shape, Want
 from modelcenter.weights.plan import plan
 from modelcenter.weights.relations import Concat, Relation, Row, Source, Stack, Take, Transposed, sources
 from modelcenter.weights.rules import WeightMap
+from modelcenter.weights.steps import steps
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,19 @@ class Info:
     shape: Shape
     file: str = "model.safetensors"
     start: int = 0
+    stride: Shape | None = None
+
+    @property
+    def torch_dtype(self) -> str:
+        return TORCH_NAMES[self.dtype]
+
+    @property
+    def itemsize(self) -> int:
+        return BITS[self.dtype] // 8
+
+    @property
+    def stop(self) -> int:
+        return self.start + prod(self.shape) * self.itemsize
 
 
 class Memory:
@@ -38,6 +55,23 @@ class Memory:
 
     def release(self, name: str) -> None:
         self.released.append(name)
+
+
+def executed(
+    weights: WeightMap,
+    header: Mapping[str, Info],
+    tensors: Memory,
+    dtype: str,
+    wants: Mapping[str, Want] | None = None,
+    *,
+    mapped: bool = True,
+    **options: Any,
+) -> dict[str, torch.Tensor]:
+    """What the map makes of stored tensors, all of it as `dtype`."""
+    dtypes = dict.fromkeys(weights.parameters, dtype)
+    return execute(
+        steps(plan(weights, header, wants or {}), header, dtypes, mapped=mapped), tensors, **options
+    )
 
 
 def meaning(relation: Relation, values: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -116,7 +150,7 @@ def header_of(weights: WeightMap, dtype: str = "I64") -> dict[str, Info]:
         for ours, whole in weights.parameters.items()
         for source, shape in sources(weights.rules[ours], whole)
     }
-    return {name: Info(dtype, shape, start=i) for i, (name, shape) in enumerate(found.items())}
+    return {name: Info(dtype, shape, start=1024 * i) for i, (name, shape) in enumerate(found.items())}
 
 
 def numbered(header: Mapping[str, Info]) -> dict[str, np.ndarray]:

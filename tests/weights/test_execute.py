@@ -5,14 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from modelcenter.checkpoint.header import SAFETENSORS_NAMES
 from modelcenter.errors import BeyondRange
 from modelcenter.weights import execute as executing
-from modelcenter.weights.execute import execute
-from modelcenter.weights.plan import plan
 from modelcenter.weights.rules import RulesLike, WeightMap, concat, src, take, transposed
-from tests.support.relations import Info, Memory
+from tests.support.relations import Info, Memory, executed
 
-CPU = torch.device("cpu")
 SHAPES = {
     "whole": (40, 30),
     "half": (20, 30),
@@ -35,10 +33,13 @@ STORED = {"a": (40, 30), "b": (40, 30), "c": (40, 30), "d": (7,), "e": (40, 30),
 def made(
     values: dict[str, torch.Tensor], dtype: torch.dtype, **options
 ) -> tuple[dict[str, torch.Tensor], Memory]:
-    header = {name: Info("F32", tuple(value.shape)) for name, value in values.items()}
+    header = {
+        name: Info(SAFETENSORS_NAMES[str(value.dtype).removeprefix("torch.")], tuple(value.shape))
+        for name, value in values.items()
+    }
     tensors = Memory(values)
     weights = WeightMap.of(SHAPES, RULES)
-    return execute(plan(weights, header, {}), tensors, dtype=dtype, device=CPU, **options), tensors
+    return executed(weights, header, tensors, str(dtype).removeprefix("torch."), **options), tensors
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelcenter.weights.execute import execute, exported
+from modelcenter.weights.execute import exported
 from modelcenter.weights.indices import Index
-from modelcenter.weights.plan import audit, plan
+from modelcenter.weights.plan import audit
 from modelcenter.weights.relations import Relation, renamed
 from modelcenter.weights.rules import WeightMap
-from tests.support.relations import Info, Memory, header_of, meaning, numbered, reads, relations
+from tests.support.relations import Info, Memory, executed, header_of, meaning, numbered, reads, relations
 
 CPU = torch.device("cpu")
 law = settings(max_examples=120, deadline=None, derandomize=True, database=None)
@@ -24,8 +24,8 @@ def map_of(relation: Relation, shape: tuple[int, ...]) -> WeightMap:
 
 def imported(weights: WeightMap, header: dict[str, Info], values: dict, wants: dict | None = None):
     tensors = Memory({name: torch.as_tensor(value) for name, value in values.items()})
-    dtype = next(iter(tensors.tensors.values())).dtype
-    return execute(plan(weights, header, wants or {}), tensors, dtype=dtype, device=CPU)
+    dtype = next(iter(header.values())).torch_dtype
+    return executed(weights, header, tensors, dtype, wants)
 
 
 @law

@@ -11,7 +11,7 @@ import torch
 
 from modelcenter.errors import Mismatch
 from modelcenter.models.config import Attention, CrossAttention, FeedForward
-from modelcenter.weights.execute import equal_bits, execute
+from modelcenter.weights.execute import equal_bits
 from modelcenter.weights.plan import audit, plan
 from modelcenter.weights.relations import Relation
 from modelcenter.weights.rules import (
@@ -28,7 +28,7 @@ from modelcenter.weights.rules import (
     take,
     within,
 )
-from tests.support.relations import Info, Memory, header_of, meaning, numbered
+from tests.support.relations import Info, Memory, executed, header_of, meaning, numbered
 
 GROUPED = Attention(num_heads=6, num_kv_heads=2, head_dim=3, causal=True, layout="groups")
 
@@ -180,9 +180,7 @@ def test_a_concatenation_takes_a_part_that_is_ordered_along_another_dimension():
     assert audit(weights, header).ok
     values = numbered(header)
     tensors = Memory({name: torch.from_numpy(value) for name, value in values.items()})
-    [ours] = execute(
-        plan(weights, header, {}), tensors, dtype=torch.int64, device=torch.device("cpu")
-    ).values()
+    [ours] = executed(weights, header, tensors, "int64").values()
     assert ours.tolist() == [[1, 0], [3, 2], [5, 4], [6, 7], [8, 9]]
 
 
@@ -212,7 +210,7 @@ def test_a_tensor_in_the_order_of_ours_is_not_copied():
     })  # fmt: skip
     header = header_of(weights, "F32")
     tensors = Memory({"a": stored, "b": stored, "c": stored})
-    made = execute(plan(weights, header, {}), tensors, dtype=torch.float32, device=torch.device("cpu"))
+    made = executed(weights, header, tensors, "float32")
     assert made["same"].data_ptr() == stored.data_ptr()
     assert made["half"].data_ptr() == stored[2:].data_ptr()
     assert made["other"].tolist() == stored[[1, 0, 2, 3]].tolist()
