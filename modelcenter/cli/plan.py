@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 from rich.console import Group
+from rich.table import Table
 
 from modelcenter.cli.options import architecture_option, endpoint_option, json_option, revision_option
 from modelcenter.cli.output import facts, say_json, show, size, table
@@ -90,7 +91,7 @@ def rows(planned: LoadingPlan) -> list[tuple[str, object]]:
     ]
 
 
-def parameters(planned: LoadingPlan, most: int | None) -> object:
+def parameters(planned: LoadingPlan, most: int | None) -> Table:
     """The parameters in the order in which they are read."""
     drawn = table("parameter", "shape", "size", "way", "from", right=("size",))
     for step in planned.steps[:most]:
