@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-TIMEOUT_SECONDS = 120
+TIMEOUT_SECONDS = 280
 
 
 @dataclass
