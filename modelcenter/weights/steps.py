@@ -12,25 +12,19 @@ from math import prod
 from typing import Literal, Protocol
 
 from modelcenter.weights.indices import Shape
-from modelcenter.weights.plan import Assignment
+from modelcenter.weights.plan import Assignment, Tensor
 from modelcenter.weights.relations import Piece
 
 PAGE = 4096  # bytes
 
 
-class Stored(Protocol):
+class Stored(Tensor, Protocol):
     """What a header says of a tensor: start -1 where a pickle does not say, stride where not row by row."""
 
     @property
     def torch_dtype(self) -> str: ...
     @property
     def itemsize(self) -> int: ...
-    @property
-    def shape(self) -> Shape: ...
-    @property
-    def file(self) -> str: ...
-    @property
-    def start(self) -> int: ...
     @property
     def stop(self) -> int: ...
     @property
