@@ -31,7 +31,7 @@ def listed(owner: str, name: str) -> Response:
             "filename": use.path,
             "oid": use.oid,
             "pushedAt": shapes.moment(use.created_at),
-            "ref": use.ref,
+            "ref": use.ref and use.ref.removeprefix("refs/heads/"),
             "size": use.size,
         }
         for use in found[offset : offset + limit]

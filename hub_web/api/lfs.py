@@ -65,6 +65,10 @@ def batch(owner: str, name: str) -> Response:
             if item["actions"]["upload"]["header"]:
                 transfer = "multipart"
         objects.append(item)
+    repo_id = repository.repo_id
+    context.release()
+    if here:  # so that a commit finds them, whatever becomes of the repository that they were found in
+        uploads.note(hub, actor, repo_id, *here)
     return answered(transfer, objects)
 
 

@@ -176,14 +176,14 @@ def check_sending(hub: Hub, actor: Actor, repo_id: str, blob: Blob) -> None:
         quotas.require_room(session, actor, repository, [blob])
 
 
-def note(hub: Hub, actor: Actor, repo_id: str, blob: Blob) -> None:
-    """Writes down that `actor` has sent this file, which is in the store, to the repository."""
+def note(hub: Hub, actor: Actor, repo_id: str, *blobs: Blob) -> None:
+    """Writes down that `actor` has sent these files, which are in the store, to the repository."""
     with hub.database.transaction() as session:
         repository = lifecycle.get(session, actor, repo_id)
         require_sending(actor, repository)
         if not lifecycle.hold(session, repository.id):
             raise RepositoryNotFound(repo_id)
-        remember(session, actor, repository, [blob])
+        remember(session, actor, repository, blobs)
 
 
 def require_sending(actor: Actor, repository: Repository) -> None:

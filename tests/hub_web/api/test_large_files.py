@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import re
 from collections.abc import Iterator
@@ -148,14 +149,15 @@ def test_an_address_and_a_xet_token_end_with_the_token_that_they_were_given_to(s
 
 
 def test_what_a_limited_token_gets_is_limited_as_it_is(server, api, repo):
-    secret, (content, oid) = f"{repo}-secret", noise(61)
+    secret, elsewhere, (content, oid) = f"{repo}-secret", f"{repo}-elsewhere", noise(61)
     api.create_repo(secret, private=True)
+    api.create_repo(elsewhere, private=True)
     api.upload_file(path_or_fileobj=content, path_in_repo="w.bin", repo_id=secret)
     with server.hub() as hub, hub.database.transaction() as session:
         token = accounts.create_token(
             session, accounts.find(session, "alice"), scope="write", resources=[repo]
         )
-    (known,) = batch(server, repo, (oid, len(content))).json()["objects"]
+    (known,) = batch(server, elsewhere, (oid, len(content))).json()["objects"]
     assert "actions" not in known
     assert (
         httpx2.put(address(server, repo, oid, len(content), token=token), content=content).status_code == 200
@@ -201,6 +203,25 @@ def test_what_one_sent_before_need_not_be_sent_to_the_next_repository(api, serve
     api.create_repo("alice/second-home")
     (item,) = batch(server, "alice/second-home", (oid, len(content))).json()["objects"]
     assert "actions" not in item
+
+
+def test_what_need_not_be_sent_is_there_for_the_commit(api, server, repo):
+    content, oid = noise(9)
+    api.create_repo("alice/passing")
+    api.upload_file(path_or_fileobj=content, path_in_repo="w.bin", repo_id="alice/passing")
+    (item,) = batch(server, repo, (oid, len(content))).json()["objects"]
+    assert "actions" not in item
+    api.delete_repo("alice/passing")
+    line = {"key": "lfsFile", "value": {"path": "w.bin", "algo": "sha256", "oid": oid, "size": len(content)}}
+    answer = server.request(
+        "POST",
+        f"/api/models/{repo}/commit/main",
+        server.token,
+        content=HEADER + json.dumps(line).encode(),
+        headers={"Content-Type": "application/x-ndjson"},
+    )
+    assert answer.status_code == 200, answer.text
+    assert server.get(f"/{repo}/resolve/main/w.bin").content == content
 
 
 @pytest.mark.parametrize(
