@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from hub_web import context
 from hub_web.api.errors import api_blueprint
-from modelcenter.errors import NotFound
+from modelcenter.errors import NotFound, NotSupported
 from modelcenter.registry import repositories
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -38,6 +38,15 @@ def no_such_repository(rest: str, name: str = "") -> dict[str, Any]:
     repo_id = f"{owner}/{rest.partition('/')[0]}" if rest else owner
     repositories.get(context.session(), context.actor(), repo_id)
     raise NotFound(f"This hub has nothing at {request.path} for repositories, or not with {request.method}.")
+
+
+@blueprint.post("/uploads")
+@blueprint.post("/uploads/<path:rest>")
+def no_attachments(rest: str = "") -> dict[str, Any]:
+    """Discussions are of text alone."""
+    raise NotSupported(
+        "This hub takes no attachments to discussions. Add the file to the model, and link to it."
+    )
 
 
 @blueprint.route("/api/<path:rest>", methods=METHODS)

@@ -14,7 +14,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # The first segments of the hub's own addresses: an account of that name could not be reached.
 RESERVED = frozenset(
     {"api", "datasets", "health", "join", "lang", "login", "logout", "models", "new", "oauth", "search"}
-    | {"settings", "spaces", "static", "v1", "v2"}
+    | {"settings", "spaces", "static", "uploads", "v1", "v2"}
 )
 
 

@@ -32,6 +32,13 @@ def read(api: HfApi, repo: str, path: str, revision: str, tmp_path) -> bytes:
     return Path(name).read_bytes()
 
 
+@pytest.mark.parametrize("path", ["/uploads", "/uploads/production/me/picture.png"])
+def test_attachments_are_refused_in_words(server, path):
+    answer = server.request("POST", path, server.token, content=b"\x89PNG")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (501, "application/json")
+    assert "no attachments" in answer.json()["error"]
+
+
 def test_a_discussion_from_its_title_to_its_end(api, bob, repo):
     opened = bob.create_discussion(repo, " A question ! ", description="Does it **work**?")
     assert (opened.num, opened.title, opened.author, opened.status) == (1, "A question !", "bob", "open")
