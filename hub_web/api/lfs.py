@@ -15,9 +15,9 @@ from hub_web.api.files import readable
 from hub_web.api.streaming import content_response
 from hub_web.api.uploads import actions, own_authorization
 from modelcenter.errors import BlobNotFound, Invalid, NotSupported
-from modelcenter.registry import arriving, contents, fsck, pulls, quotas, repositories, uploads
+from modelcenter.registry import arriving, contents, fsck, pulling, pulls, quotas, repositories, uploads
 from modelcenter.registry.blobs.interface import MOST_BYTES, Blob, address
-from modelcenter.registry.tables import Repository
+from modelcenter.registry.tables import File, Repository
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 OBJECTS = 1000  # in one batch; git-lfs sends 100, huggingface_hub 256
@@ -81,12 +81,12 @@ def answered(transfer: str, objects: list[dict[str, Any]]) -> Response:
 
 def downloads(repository: Repository, wanted: list[Blob]) -> list[dict[str, Any]]:
     """For each object the address to fetch it from, as far as the repository's commits name it."""
-    sizes = contents.large_files(context.session(), repository, (blob.sha256 for blob in wanted))
+    known = contents.large_files(context.session(), repository, (blob.sha256 for blob in wanted))
     place = f"{context.address()}/{repository.repo_id}.git/info/lfs/objects"
     objects: list[dict[str, Any]] = []
     for blob in wanted:
         item: dict[str, Any] = {"oid": blob.sha256, "size": blob.size}
-        if sizes.get(blob.sha256) == blob.size:
+        if blob.sha256 in known and known[blob.sha256].size == blob.size:
             item["actions"] = {"download": {"href": f"{place}/{blob.sha256}", "header": own_authorization()}}
         else:
             problem = f"{repository.repo_id} has no large file {blob.sha256} of {blob.size} bytes."
@@ -99,18 +99,20 @@ def downloads(repository: Repository, wanted: list[Blob]) -> list[dict[str, Any]
 def download(owner: str, name: str, sha256: str) -> Response:
     """The content of a large file that the repository's commits name, whole or in ranges."""
     hub, repository = context.hub(), readable(owner, name)
-    size = contents.large_files(context.session(), repository, [address(sha256)]).get(sha256)
-    if size is None:
+    file = contents.large_files(context.session(), repository, [address(sha256)]).get(sha256)
+    if file is None:
         raise BlobNotFound(sha256)
     context.release()
+    is_here, oid = isinstance(file, File), file.oid
     return content_response(
-        lambda: fsck.opened(hub, sha256),
-        size=size,
+        # What has not come from the upstream comes now, and is hashed on its way.
+        lambda: fsck.opened(hub, sha256) if is_here else pulling.opened(hub, repository, oid).file(),
+        size=file.size,
         etag=sha256,
         name=sha256,
         head={},
-        sha256=sha256,
-        link=lambda kind, shown: fsck.linked(hub, sha256, kind, shown),
+        sha256=sha256 if is_here else None,
+        link=lambda kind, shown: fsck.linked(hub, sha256, kind, shown) if is_here else None,
         damaged=lambda sha256: fsck.suspect(hub, sha256),
     )
 

@@ -13,12 +13,12 @@ from hub_web import context
 from hub_web.api import paging, shapes
 from hub_web.api.body import flag, number, one_of, values
 from hub_web.api.errors import api_blueprint
-from hub_web.api.files import resolved
+from hub_web.api.files import readable, resolved
 from modelcenter.checkpoint.index import read_index
 from modelcenter.checkpoint.safetensors import read_file_header
 from modelcenter.errors import Invalid
-from modelcenter.registry import access, describing, pulling, repositories, search
-from modelcenter.registry.repositories import Entry, RevisionFiles
+from modelcenter.registry import describing, pulling, repositories, search
+from modelcenter.registry.repositories import Entry
 from modelcenter.registry.tables import Model, Repository, Verification
 from modelcenter.verification import Verdict
 
@@ -182,12 +182,10 @@ def info(owner: str, name: str, revision: str | None = None) -> dict[str, Any]:
 @blueprint.get("/api/models/<owner>/<name>/safetensors-metadata/<path:path>")
 def safetensors_metadata(owner: str, name: str, path: str) -> dict[str, Any]:
     """The headers of all shards that an index names, in one answer."""
-    session = context.session()
-    repository = repositories.get(session, context.actor(), f"{owner}/{name}")
-    access.require_files(context.actor(), repository)
-    commit = repositories.resolve(session, repository, repository.default_branch)
+    repository = readable(owner, name)
+    commit = repositories.resolve(context.session(), repository, repository.default_branch)
     context.release()
-    files = RevisionFiles(context.hub(), repository, commit)
+    files = pulling.PulledFiles(context.hub(), repository, commit)
     weight_map, _ = read_index(files, path)
     metadata = json.loads(files.read(path)).get("metadata")
     folder = path.rpartition("/")[0]

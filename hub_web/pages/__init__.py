@@ -20,6 +20,7 @@ from hub_web.pages import (
     model,
     organizations,
     provider,
+    pull,
     redirects,
     signin,
     tokens,
@@ -66,6 +67,7 @@ def register(app: Flask) -> None:
     blueprint.add_url_rule(
         "/<owner>/<name>/access-requests", "answer_access", access_requests.answer, methods=["POST"]
     )
+    blueprint.add_url_rule("/<owner>/<name>/fetch", "pull", pull.fetch, methods=["POST"])
     blueprint.add_url_rule("/<owner>/<name>/convert", "convert", conversion.start, methods=["POST"])
     blueprint.add_url_rule(
         "/<owner>/<name>/tree/<revision:revision>", "tree", files.tree, defaults={"path": ""}

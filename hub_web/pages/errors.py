@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from hub_web import context
 from hub_web.api import errors as api_errors
 from hub_web.i18n import gettext
-from hub_web.pages import frame
+from hub_web.pages import frame, pull
 from hub_web.pages.presenters import HUGGING_FACE
 from modelcenter import errors
 
@@ -42,6 +42,7 @@ class ErrorView:
     sentence: str
     links: tuple[Link, ...]
     request_id: str | None = None
+    form: frame.Form | None = None
 
 
 def register(app: Flask) -> None:
@@ -70,6 +71,14 @@ def answer(error: errors.ModelCenterError) -> Response:
                 "%(name)s does not exist here, or is private and not yours to read.", name=error.repository
             ),
             Link(gettext("Search for it"), url_for("pages.models", q=error.repository.rpartition("/")[2])),
+            # Who has just asked the upstream for it knows now.
+            form=None if request.method == "POST" else pull.form(error.repository),
+        )
+    if isinstance(error, errors.HubError):
+        return page(
+            status,
+            gettext("The model could not be fetched"),
+            gettext("The hub that models are fetched from does not answer as it should. Try again later."),
         )
     if isinstance(error, errors.NotHosted):
         return page(
@@ -168,7 +177,9 @@ def known(status: HTTPStatus) -> Response:
     )
 
 
-def page(status: HTTPStatus, title: str, sentence: str, *links: Link) -> Response:
+def page(
+    status: HTTPStatus, title: str, sentence: str, *links: Link, form: frame.Form | None = None
+) -> Response:
     """An error page."""
     view = ErrorView(
         status=status,
@@ -176,6 +187,7 @@ def page(status: HTTPStatus, title: str, sentence: str, *links: Link) -> Respons
         sentence=sentence,
         links=(*links, Link(gettext("All models"), url_for("pages.models"))),
         request_id=context.request_id() if status >= 500 else None,
+        form=form,
     )
     response = make_response(render_template("error.html", view=view, page=frame.make(indexed=False)), status)
     response.headers["Cache-Control"] = "no-store"

@@ -10,7 +10,7 @@ from flask import make_response, redirect, render_template
 from hub_web import context
 from hub_web.i18n import gettext, ngettext
 from hub_web.pages import card as cards
-from hub_web.pages import conversion, files, formats, frame, gate, holding, snippets, verdicts
+from hub_web.pages import conversion, files, formats, frame, gate, holding, pull, snippets, verdicts
 from hub_web.pages import facts as known
 from hub_web.pages.presenters import HUGGING_FACE, Head, Said, address, head, verdict_badge
 from modelcenter.registry import repositories
@@ -33,6 +33,7 @@ class Linked:
 
     upstream: str
     href: str
+    form: frame.Form | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def linked_view(repository: Repository, model: Model) -> ModelView:
         model,
         revision="main",
         card=cards.parts(read_card(model.card_text or ""), Links(repository.repo_id, "main")),
-        linked=Linked(upstream, f"{HUGGING_FACE}/{upstream}"),
+        linked=Linked(upstream, f"{HUGGING_FACE}/{upstream}", pull.form(repository.repo_id)),
     )
 
 

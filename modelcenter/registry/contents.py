@@ -189,19 +189,21 @@ def known_files(session: Session, repository_id: int, oids: Iterable[str]) -> di
     return found
 
 
-def large_files(session: Session, repository: Repository, sha256s: Iterable[str]) -> dict[str, int]:
-    """The sizes of those large files that the repository's commits name, by their SHA-256."""
+def large_files(session: Session, repository: Repository, sha256s: Iterable[str]) -> dict[str, Known]:
+    """Those large files that the repository's commits name, by their SHA-256: here, or awaited."""
     wanted = sorted(set(sha256s))
-    found: dict[str, int] = {}
+    found: dict[str, Known] = {}
     for start in range(0, len(wanted), 1000):
-        rows = session.execute(
-            select(File.sha256, File.size).where(
-                File.repository_id == repository.id,
-                File.is_lfs.is_(True),
-                File.sha256.in_(wanted[start : start + 1000]),
+        part = wanted[start : start + 1000]
+        for table in (AwaitedFile, File):  # what is here goes before
+            rows: Iterable[Known] = session.scalars(
+                select(table).where(
+                    table.repository_id == repository.id,
+                    table.sha256.in_(part),
+                    *([File.is_lfs.is_(True)] if table is File else []),
+                )
             )
-        )
-        found.update((sha256, size) for sha256, size in rows)
+            found.update((file.sha256, file) for file in rows)
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
+import re
 import tempfile
 import time
 from collections.abc import Mapping
@@ -42,9 +43,11 @@ from modelcenter.registry import (
     operations,
     quotas,
     revisions,
+    snapshots,
 )
 from modelcenter.registry.access import THE_HUB
 from modelcenter.registry.blobs.interface import MOST_BYTES, Blob
+from modelcenter.registry.contents import RevisionFiles
 from modelcenter.registry.database import insert_missing
 from modelcenter.registry.git import importing, packs
 from modelcenter.registry.git.importing import Arrival
@@ -66,6 +69,7 @@ from modelcenter.registry.upstream import Described, Upstream
 
 ATTEMPTS = 2  # of a file that nothing comes of: a client waits
 AWAY_SECONDS = 15.0  # for which an upstream that did not answer is left in peace
+_ID_BEGINS = re.compile(r"[0-9a-f]{7,40}", re.IGNORECASE)  # of a commit
 
 log = logging.getLogger(__name__)
 
@@ -113,17 +117,40 @@ def look(hub: Hub, repo_id: str, revision: str | None = None) -> None:
             log.warning("%s is served as it is: %s", wanted.repo_id, error)
 
 
+def offers(hub: Hub, repo_id: str) -> bool:
+    """Whether `look` would ask the upstream for the model."""
+    return hub.settings.upstream is not None and _wanted(hub, repo_id, None) is not None
+
+
+class PulledFiles(RevisionFiles):
+    """The files of a commit, those that have not come as the upstream has them: for a look at their headers.
+
+    Of those only the bytes that are read come, and nothing of them is kept: nothing has hashed them.
+    """
+
+    def __init__(self, hub: Hub, repository: Repository, commit: Commit) -> None:
+        super().__init__(hub, repository, commit)
+        self._hub, self._repository = hub, repository
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
+        """The bytes from `start` up to `stop`. Raises EntryNotFound, and what the upstream answers."""
+        entry = self._entry(name)
+        if not entry.awaited:
+            return super().read(name, start, stop)
+        file, mirror = _source(self._hub, self._repository, entry.oid)
+        stop = entry.size if stop is None else min(stop, entry.size)
+        with Upstream(mirror.endpoint, self._hub.settings.upstream_token, attempts=ATTEMPTS) as upstream:
+            return b"".join(upstream.read(mirror.upstream_id, file.commit_oid, file.path, start, stop))
+
+
 def opened(hub: Hub, repository: Repository, oid: str) -> Spool:
     """A large file that has not come yet, to be read while it comes; what comes is stored and hashed once.
 
     Raises NotFetched where there is no upstream to ask, and what the upstream answers in place of the file.
     """
+    file, mirror = _source(hub, repository, oid)
+    blob = Blob(file.sha256, file.size)
     with hub.database.session() as session:
-        file = session.get(AwaitedFile, (repository.id, oid))
-        mirror = session.get(Mirror, repository.id)
-        if file is None or mirror is None or mirror.endpoint != hub.settings.upstream:
-            raise NotFetched(repository.repo_id, file.path if file else oid)
-        blob = Blob(file.sha256, file.size)
         quotas.require_room(session, THE_HUB, repository, [blob])
 
     def bring(draft: Draft) -> None:
@@ -156,6 +183,16 @@ def opened(hub: Hub, repository: Repository, oid: str) -> Spool:
         spool.close()
         raise
     return spool
+
+
+def _source(hub: Hub, repository: Repository, oid: str) -> tuple[AwaitedFile, Mirror]:
+    """Where a large file is that has not come. Raises NotFetched where there is no upstream to ask."""
+    with hub.database.session() as session:
+        file = session.get(AwaitedFile, (repository.id, oid))
+        mirror = session.get(Mirror, repository.id)
+    if file is None or mirror is None or mirror.endpoint != hub.settings.upstream:
+        raise NotFetched(repository.repo_id, file.path if file else oid)
+    return file, mirror
 
 
 def _keep(hub: Hub, repository: Repository, file: operations.Stored) -> None:
@@ -254,6 +291,7 @@ def _bring(hub: Hub, endpoint: str, wanted: _Wanted, revision: str | None) -> No
             haves = {ref.target for ref in revisions.refs(session, repository)}
         refs: dict[str, str] = {}
         tips: set[str] = set()
+        head = described.commit
 
         def choose(known: Mapping[str, str]) -> list[str]:
             refs.update((name, oid) for name, oid in known.items() if _follows(name) and own.get(name) != oid)
@@ -267,7 +305,11 @@ def _bring(hub: Hub, endpoint: str, wanted: _Wanted, revision: str | None) -> No
         except NotSupported:
             if described.gated and not is_here:  # the hub's token, if any, has not been let in
                 raise RepositoryNotFound(wanted.repo_id) from None
-            raise
+            branch = _branch(wanted, revision)
+            head = snapshots.write(hub, upstream, described, repository, own.get(branch), received)
+            if own.get(branch) != head:
+                refs[branch] = head
+                tips.add(head)
         pack = None
         arrival, files = Arrival(), list[operations.Stored]()
         if received.tell():
@@ -278,9 +320,11 @@ def _bring(hub: Hub, endpoint: str, wanted: _Wanted, revision: str | None) -> No
                 arrival = importing.examine(
                     hub, session, repository, pack, sorted(tips), regular_max=WHOLE_BYTES
                 )
-            if not is_here and described.commit in tips:
-                refs.setdefault(f"{HEADS}main", described.commit)
+            if not is_here and head in tips:
+                refs.setdefault(f"{HEADS}main", head)
         awaited = _awaited(arrival)
+        if head != described.commit:  # a commit of ours, which the upstream does not know
+            awaited = [{**row, "commit_oid": described.commit} for row in awaited]
         if pack is not None:
             files = importing.store(hub, pack, arrival)
         with hub.database.transaction() as session:
@@ -291,6 +335,14 @@ def _bring(hub: Hub, endpoint: str, wanted: _Wanted, revision: str | None) -> No
             rows = [{"repository_id": into.id, **row} for row in awaited]
             insert_missing(session, AwaitedFile, rows)
             _note(session, current, endpoint, described)
+
+
+def _branch(wanted: _Wanted, revision: str | None) -> str:
+    """The branch that follows `revision` of an upstream without Git. Raises RevisionNotFound for a commit."""
+    name = (revision or "main").removeprefix(HEADS)
+    if name.startswith("refs/") or _ID_BEGINS.fullmatch(name) or not _follows(HEADS + name):
+        raise RevisionNotFound(wanted.repo_id, name)  # its commits have other ids here
+    return HEADS + name
 
 
 def _awaited(arrival: Arrival) -> list[dict[str, object]]:

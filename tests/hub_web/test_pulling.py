@@ -8,8 +8,6 @@ import json
 import random
 import secrets
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,19 +15,24 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import pytest
+import torch
 from huggingface_hub import CommitOperationAdd, HfApi, RepoFile, hf_hub_download, snapshot_download
+from safetensors.numpy import save
 
-from modelcenter.registry import repositories, seed
+import modelcenter
+from modelcenter.registry import adopting, mirror, repositories, seed
+from modelcenter.registry.upstream import Upstream
+from tests.support.html import form, visible
 from tests.support.server import (
     Server,
-    clean_environment,
-    client_environment,
     new_server,
     running_server,
     wait_for,
 )
 
+CARD = b"---\nlicense: mit\nlanguage: en\ntags: [x]\npipeline_tag: fill-mask\n---\n# Hello from there\n"
 BIG_BYTES = 9_000_000
 SEEDS = itertools.count()
 SLOW_BYTES = 3 << 20  # of an answer that come before it waits
@@ -54,6 +57,7 @@ class Between:
         self.spoil = False  # large answers come with another byte
         self.cut = False  # large answers end in the middle
         self.down = False  # nothing is answered
+        self.without_git = False
         self.portal = b""  # what is answered to all, as by something that is no hub
         self.go = threading.Event()
         self.go.set()
@@ -83,6 +87,9 @@ class Between:
             threading.Thread(target=self.back, args=(server, client), daemon=True).start()
             while data := client.recv(1 << 16):
                 line = data.split(b"\r\n", 1)[0].decode("latin-1")
+                if self.without_git and "/info/refs" in line:
+                    client.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                    continue
                 if line.endswith("HTTP/1.1"):
                     self.requests.append(line.removesuffix(" HTTP/1.1"))
                 server.sendall(data)
@@ -127,7 +134,7 @@ def kept_hub(there, tmp_path_factory) -> Iterator[tuple[Between, Server]]:
 @pytest.fixture
 def between(kept_hub) -> Between:
     listener, server = kept_hub
-    listener.spoil = listener.cut = listener.down = False
+    listener.spoil = listener.cut = listener.down = listener.without_git = False
     listener.portal = b""
     listener.go.set()
     listener.requests.clear()
@@ -250,12 +257,10 @@ def test_what_a_killed_hub_began_is_gone_on_with(there, between, here, big):
 def test_a_mirror_brings_what_nobody_asked_for(there, between, here, big):
     name = published(there, {"model.bin": big})
     here.get(f"/api/models/{name}")
-    done = subprocess.run(
-        [sys.executable, "-m", "modelcenter.cli", "mirror", name, "--data", str(here.data), "--json"],
-        capture_output=True, text=True, timeout=120, check=True,
-        env=clean_environment() | here.environment | {"MODELCENTER_HOME": str(here.data / "home")},
-    )  # fmt: skip
-    assert json.loads(done.stdout)["transferred_bytes"] == len(big)
+    with here.hub() as hub, Upstream(between.url) as upstream:
+        with hub.database.session() as session:
+            root = adopting.operator(session)
+        assert mirror.mirror(hub, root, upstream, name).transferred == len(big)
     between.down = True
     assert content(here, name) == big
 
@@ -317,7 +322,7 @@ def test_to_name_a_hash_is_not_to_have_the_content(there, between, here, big):
     sha256 = hashlib.sha256(big).hexdigest()
     asked = {"operation": "download", "objects": [{"oid": sha256, "size": len(big)}]}
     batch = here.request("POST", f"/{name}.git/info/lfs/objects/batch", json=asked).json()
-    assert "actions" not in batch["objects"][0]
+    assert here.get(href_of(here, batch)).status_code == 502
     bob = HfApi(endpoint=here.url, token=here.other_token)
     bob.create_repo("bob/copy")
     batch = here.request(
@@ -330,7 +335,88 @@ def test_to_name_a_hash_is_not_to_have_the_content(there, between, here, big):
     assert copied.status_code == 404 and "not here yet" in copied.json()["error"]
 
 
-def test_an_entry_of_the_catalogue_is_hosted_when_it_is_loaded(there, between, here, tiny_bert, tmp_path):
+def href_of(here: Server, batch: dict) -> str:
+    """Where a batch of one says that the large file is, as a path of the hub."""
+    href: str = batch["objects"][0]["actions"]["download"]["href"]
+    return href.removeprefix(here.url)
+
+
+def test_git_lfs_gets_what_has_not_come(there, between, here, big):
+    name = published(there, {"model.bin": big})
+    asked = {"operation": "download", "objects": [{"oid": hashlib.sha256(big).hexdigest(), "size": len(big)}]}
+    batch = here.request("POST", f"/{name}.git/info/lfs/objects/batch", json=asked).json()
+    for _ in range(2):
+        answer = here.get(href_of(here, batch))
+        assert (answer.status_code, answer.content == big) == (200, True)
+    assert between.transfers() == 1
+
+
+def test_headers_of_shards_are_told_before_the_shards_come(there, between, here):
+    shard = save({"weight": np.zeros((8, 4), np.float32)})
+    index = {"metadata": {"total_size": 128}, "weight_map": {"weight": "model-1.safetensors"}}
+    place = "model.safetensors.index.json"
+    name = published(there, {"model-1.safetensors": shard, place: json.dumps(index).encode()})
+    path = f"/api/models/{name}/safetensors-metadata/{place}"
+    assert here.get(path).json() == there.get(path).json()
+    assert here.get(path).json()["headers"]["model-1.safetensors"]
+    with here.hub() as hub:
+        assert hashlib.sha256(shard).hexdigest() not in set(hub.blobs)
+
+
+def test_a_page_offers_to_fetch_what_is_not_here(there, between, here, tmp_path):
+    name = published(there, {"README.md": CARD})
+    english = {"Accept-Language": "en"}
+    page = here.get(f"/{name}", headers=english)
+    assert page.status_code == 404 and "Fetch it from 127.0.0.1" in visible(page.text)
+    assert not between.requests  # a visit alone asks for nothing
+    sent = form(page.text, f"/{name}/fetch")
+    between.down = True
+    assert "could not be fetched" in here.request("POST", f"/{name}/fetch", data=sent, headers=english).text
+    between.down = False
+    (here.data / "pulling" / "away").unlink()
+    fetched = here.request("POST", f"/{name}/fetch", data=sent)
+    assert (fetched.status_code, fetched.headers["Location"]) == (303, f"/{name}")
+    assert "Hello from there" in visible(here.get(f"/{name}").text)
+    nobody = here.get("/nobody-knows/it", headers=english)
+    sent = form(nobody.text, "/nobody-knows/it/fetch")
+    answer = here.request("POST", "/nobody-knows/it/fetch", data=sent, headers=english)
+    assert answer.status_code == 404 and "Fetch it" not in visible(answer.text)
+    own = here.get("/alice/nothing", headers=english)  # alice is somebody here
+    assert own.status_code == 404 and "Fetch it" not in visible(own.text)
+    entry = f"lab-{secrets.token_hex(4)}/entry"
+    (tmp_path / entry).mkdir(parents=True)
+    (tmp_path / entry / "README.md").write_text("# A model elsewhere\n")
+    with here.hub() as hub:
+        seed.seed(hub, tmp_path)
+    assert "Fetch it from 127.0.0.1" in visible(here.get(f"/{entry}", headers=english).text)
+
+
+def test_an_upstream_without_git_is_followed_in_commits_of_our_own(there, between, here, big):
+    between.without_git = True
+    name = published(there, {"a.txt": b"one", "deep/b.txt": b"same", "model.bin": big})
+    assert content(here, name, "a.txt") == b"one"
+    first = here.get(f"/api/models/{name}").json()["sha"]
+    assert content(here, name) == big and between.transfers() >= 1
+    assert here.get(f"/api/models/{name}").json()["sha"] == first
+    api = HfApi(endpoint=there.url, token=there.admin_token)
+    api.create_commit(name, [CommitOperationAdd("a.txt", b"two")], commit_message="Two")
+    api.create_branch(name, branch="next")
+    between.requests.clear()
+    assert content(here, name, "a.txt") == b"two"
+    assert between.transfers() == 1  # of what is new alone
+    assert [commit["id"] for commit in here.get(f"/api/models/{name}/commits/main").json()][1:] == [first]
+    assert here.get(f"/{name}/resolve/next/deep/b.txt").content == b"same"
+    theirs = api.model_info(name).sha
+    assert here.get(f"/{name}/resolve/{theirs}/a.txt").headers["X-Error-Code"] == "RevisionNotFound"
+    assert content(here, name, "a.txt") == b"two"
+
+
+def test_an_entry_of_the_catalogue_is_hosted_when_it_is_loaded(
+    there, between, here, tiny_bert, tmp_path, monkeypatch
+):
+    from transformers import AutoModel
+
+    monkeypatch.setenv("MODELCENTER_HOME", str(tmp_path / "home"))
     files = {path.name: path.read_bytes() for path in tiny_bert.iterdir()}
     name = published(there, files)
     cards = tmp_path / "cards" / name
@@ -338,20 +424,11 @@ def test_an_entry_of_the_catalogue_is_hosted_when_it_is_loaded(there, between, h
     (cards / "README.md").write_text("---\nlicense: mit\n---\n# A model elsewhere\n")
     with here.hub() as hub:
         seed.seed(hub, tmp_path / "cards")
-    program = f"""
-import modelcenter, torch
-from transformers import AutoModel
-ids = torch.tensor([[2, 7, 3]])
-ours = modelcenter.load({name!r}, endpoint={here.url!r}, head="none")
-theirs = AutoModel.from_pretrained({name!r}).eval()
-assert torch.allclose(ours(ids).last_hidden_state, theirs(ids).last_hidden_state, atol=1e-5)
-print("loaded")
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False,
-        env=client_environment(here, tmp_path / "home") | {"MODELCENTER_HOME": str(tmp_path / "mc")},
-    )  # fmt: skip
-    assert done.stdout == "loaded\n", done.stderr
+    ids = torch.tensor([[2, 7, 3]])
+    ours = modelcenter.load(name, endpoint=here.url, head="none")(ids)
+    folder = snapshot_download(name, endpoint=here.url, token=False, cache_dir=tmp_path / "cache")
+    theirs = AutoModel.from_pretrained(folder).eval()(ids)
+    torch.testing.assert_close(ours.last_hidden_state, theirs.last_hidden_state, atol=1e-5, rtol=0)
     told = wait_for(
         lambda: (
             (found := here.get(f"/api/models/{name}").json())

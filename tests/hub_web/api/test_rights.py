@@ -133,9 +133,16 @@ ACTS: Mapping[str, Act] = {
     "POST /<owner>/<name>/access-requests": Act("a form"),
     "POST /<owner>/<name>/ask-access": Act("a form"),
     "POST /<owner>/<name>/convert": Act("a form"),
+    "POST /<owner>/<name>/fetch": Act("a form"),
 }
 # Answers to what leads nowhere, whatever the method.
-NOWHERE = {"/api/<path:rest>", "/<name>/resolve/<path:rest>", "/api/models/<path:rest>"}
+NOWHERE = {
+    "/uploads",
+    "/uploads/<path:rest>",
+    "/api/<path:rest>",
+    "/<name>/resolve/<path:rest>",
+    "/api/models/<path:rest>",
+}
 VALUES = {
     "owner": "Lab",
     "revision": "main",
