@@ -7,6 +7,8 @@ modelcenter serve            arbiter: listens, restarts what dies, stops all on 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import subprocess
 import sys
@@ -35,6 +37,10 @@ REQUEST_LINE_BYTES = 8190  # gunicorn's largest: quoted Chinese paths take nine 
 GRACE_SECONDS = 30
 STALL_SECONDS = 120  # a client that neither sends nor takes a byte for so long is gone
 RESTART_SECONDS = (1.0, 30.0)  # the first and the longest pause before a dead job worker is started again
+
+M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3  # of glibc's mallopt
+HEAPS = 2
+LARGE_BYTES = 4 << 20  # and more are mapped one by one: parts that go to S3, not pieces of a stream
 
 
 def serve(
@@ -103,6 +109,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is not typed
 
     def load(self) -> Flask:
         """The application of one worker process."""
+        spare_memory()
         app = create_app(self.settings)
         app.wsgi_app = Patience(app.wsgi_app)  # type: ignore[method-assign]
         return app
@@ -110,6 +117,18 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is not typed
     def run(self) -> None:
         """Serve until told to stop."""
         Supervisor(self).run()
+
+
+def spare_memory() -> None:
+    """Let this process give back the memory of large buffers, and its threads share the memory of small ones.
+
+    glibc gives each thread a heap of its own, and serves buffers from there once one as large was freed:
+    every thread that ever sent a part to S3 would go on holding twice its size.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # another C library, which has no such settings
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_ARENA_MAX, HEAPS)
+        libc.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def listening(arbiter: Arbiter) -> str:

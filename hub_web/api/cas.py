@@ -27,7 +27,7 @@ from modelcenter.registry.xet.format import SHARD_BYTES, XORB_BYTES, hash_of, re
 
 PREFIX = "/cas/<memory>"  # of the addresses that clients find through their token
 FOOTER_BYTES = 4 << 20  # beside the chunks of a xorb, where a client sends one
-BUFFER_BYTES = 1 << 20
+BUFFER_BYTES = 256 << 10  # of each request; clients cut chunks at 128 KiB
 HEARTBEAT_SECONDS = 10.0  # clients wait 300; proxies in between often 60
 
 logger = logging.getLogger(__name__)

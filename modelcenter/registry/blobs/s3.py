@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -18,6 +19,7 @@ from urllib.parse import urlencode
 import boto3
 import botocore
 import httpx2
+from boto3.s3.transfer import TransferConfig
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
@@ -27,11 +29,13 @@ from modelcenter.errors import BlobMismatch, BlobNotFound, Invalid, SettingsErro
 from modelcenter.registry.blobs.interface import CHUNK, Blob, Part, Source, address, hashed
 from modelcenter.settings import S3Settings
 
-PART_BYTES = 8 << 20  # of an upload; S3 takes no fewer than 5 MiB but in the last
+PART_BYTES = 5 << 20  # of an upload, which holds one of them; S3 takes no fewer but in the last
 PARTS = 10_000  # the most that S3 takes
 SKIPPED = 1 << 20  # bytes that are read and dropped rather than asked past
 ATTEMPTS = 3  # to go on reading where a connection broke
 LINK_SECONDS = 3600  # until which a download from a signed address must have begun
+# One request copies up to 5 GB; the ten threads of the default would copy in parts of 8 MB.
+COPYING = TransferConfig(multipart_threshold=5 * 10**9, multipart_chunksize=10**9, max_concurrency=4)
 MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
@@ -128,11 +132,11 @@ class S3BlobStore:
         """Streams in parts, of which nothing shows until they are put together: see BlobStore."""
         # Where its address is known the object is put together there, else elsewhere and then copied.
         key = self._key(sha256) if sha256 is not None else self._arriving + secrets.token_hex(16)
-        with _Upload(self._client, self.bucket.name, key) as upload:
+        with _Upload(self._client, self.bucket.name, key, size) as upload:
             blob = hashed(stream, upload.write, sha256, size)
             if upload.is_small:
                 self._client.put_object(
-                    Bucket=self.bucket.name, Key=self._key(blob.sha256), Body=upload.pending
+                    Bucket=self.bucket.name, Key=self._key(blob.sha256), Body=upload.rest()
                 )
                 return blob
             upload.finish()
@@ -283,7 +287,11 @@ class S3BlobStore:
         """Copies an object inside the bucket, in parts where it is large, and removes the first."""
         condition = {"CopySourceIfMatch": etag} if etag else {}
         self._client.copy(
-            {"Bucket": self.bucket.name, "Key": source}, self.bucket.name, target, ExtraArgs=condition
+            {"Bucket": self.bucket.name, "Key": source},
+            self.bucket.name,
+            target,
+            ExtraArgs=condition,
+            Config=COPYING,
         )
         self._client.delete_object(Bucket=self.bucket.name, Key=source)
 
@@ -291,9 +299,11 @@ class S3BlobStore:
 class _Upload:
     """An object: a small one waits in memory, a larger one leaves in parts, aborted unless done."""
 
-    def __init__(self, client: Any, bucket: str, key: str) -> None:
+    def __init__(self, client: Any, bucket: str, key: str, size: int | None) -> None:
         self._client, self._bucket, self._key = client, bucket, key
-        self.pending = bytearray()
+        self._part_bytes = max(PART_BYTES, math.ceil((size or 0) / PARTS))
+        self._grows = size is None
+        self._pending, self._length = bytearray(), 0
         self._parts: list[Part] = []
         self._upload: str | None = None
 
@@ -306,30 +316,43 @@ class _Upload:
 
     @property
     def is_small(self) -> bool:
-        """Whether all of it is still in `pending`."""
+        """Whether all of it still waits."""
         return self._upload is None
 
     def write(self, data: bytes) -> None:
-        """The next bytes. One buffer holds what waits: several uploads at once stay small."""
+        """The next bytes."""
         rest = memoryview(data)
         while rest:
-            # Larger parts later on: ten thousand of them hold 8 TB, and the first of them stay small.
-            length = PART_BYTES << (len(self._parts) * 10 // PARTS)
-            if len(self.pending) == length:
-                self._send(self.pending)
-                self.pending.clear()
-                continue
-            room = length - len(self.pending)
-            self.pending += rest[:room]
-            rest = rest[room:]
+            if self._length == len(self._pending):
+                self._next()
+            length = min(len(rest), len(self._pending) - self._length)
+            with memoryview(self._pending) as pending:
+                pending[self._length : self._length + length] = rest[:length]
+            self._length += length
+            rest = rest[length:]
+
+    def rest(self) -> bytearray:
+        """What waits; ends the writing."""
+        del self._pending[self._length :]
+        return self._pending
 
     def finish(self) -> None:
         """Sends the rest and puts the parts together."""
-        if self.pending:
-            self._send(self.pending)
+        self._send(self.rest())
         assert self._upload is not None
         _complete(self._client, self._bucket, self._key, self._upload, self._parts)
         self._upload = None
+
+    def _next(self) -> None:
+        """Sends what waits, a whole part. The next is written over it: what waits never moves or grows."""
+        if self._length:
+            self._send(self._pending)
+        # Of an unknown size: larger parts later on. Ten thousand of them hold 5 TB, the first are small.
+        length = self._part_bytes << (len(self._parts) * 10 // PARTS if self._grows else 0)
+        if length != len(self._pending):
+            self._pending = bytearray()  # gone before the new one comes
+            self._pending = bytearray(length)
+        self._length = 0
 
     def _send(self, data: bytearray) -> None:
         place = {"Bucket": self._bucket, "Key": self._key}

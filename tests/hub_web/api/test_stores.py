@@ -258,6 +258,29 @@ def test_two_servers_on_one_database_and_store_are_one_hub(s3, postgresql, tmp_p
                     server.kill()
 
 
+@pytest.mark.slow
+def test_a_worker_stays_small_while_all_its_threads_send_to_a_bucket(s3, tmp_path):
+    server = new_server(tmp_path)
+    bucket = dataclasses.replace(new_bucket(s3), redirect=False)
+    server.environment |= {**CREDENTIALS, **bucket.environment()}
+    server.start()
+    try:
+        HfApi(endpoint=server.url, token=server.token).create_repo("alice/m")
+
+        def send(seed: int) -> int:
+            content = noise(seed, 12 * 10**6)
+            action = batch(server, content, ["basic"])["actions"]["upload"]
+            path = action["href"].removeprefix(server.url)
+            return server.request("PUT", path, content=content, headers=action["header"]).status_code
+
+        before = server.peak_memory()
+        with ThreadPoolExecutor(16) as threads:
+            assert set(threads.map(send, range(48))) == {200}
+        assert server.peak_memory() - before < 150_000_000
+    finally:
+        server.kill()
+
+
 @pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")
 def test_git_lfs_sends_and_fetches(stored, alice, tmp_path):
     environment = {

@@ -67,6 +67,23 @@ def test_large_blobs_leave_in_parts_and_little_of_them_waits(store, announced):
     assert unfinished(store) == []
 
 
+def test_parts_are_no_larger_than_a_known_size_needs(store, monkeypatch):
+    monkeypatch.setattr("modelcenter.registry.blobs.s3.PARTS", 4)
+    client, lengths = store.bucket.client, []
+    upload_part = client.upload_part
+
+    def recorded(Body, **place):
+        lengths.append(len(Body))
+        return upload_part(Body=Body, **place)
+
+    monkeypatch.setattr(client, "upload_part", recorded)
+    data, blob = noise(4 * PART_BYTES + 4)
+    store.put(io.BytesIO(data), sha256=blob.sha256, size=blob.size)
+    assert lengths == [PART_BYTES + 1] * 4
+    with store.open(blob.sha256) as found:
+        assert found.read() == data
+
+
 @pytest.mark.parametrize("announced", [True, False])
 def test_a_large_stream_that_breaks_or_is_another_leaves_nothing(store, announced):
     data, blob = noise(2 * PART_BYTES)
