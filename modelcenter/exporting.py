@@ -34,7 +34,7 @@ from modelcenter.errors import (
 from modelcenter.families import forms, native, openbmb
 from modelcenter.families.configuration import Configuration
 from modelcenter.families.family import Family, in_layout
-from modelcenter.families.match import Match, family, match
+from modelcenter.families.match import FILES, Match, family, match
 from modelcenter.families.table import CLASSES, FAMILIES
 from modelcenter.loading import settle_copies
 from modelcenter.models.config import LanguageHead
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     import torch
 
 FORMS = (forms.HUGGINGFACE, openbmb.DIALECT, native.DIALECT)
-KNOWN = {*FAMILIES.values(), *CLASSES.values(), *openbmb.FILES.values()}  # files in families/
 PICKLE = "pytorch_model.pt"  # OpenBMB's one file
 
 
@@ -251,7 +250,7 @@ def as_kept(matched: Match, to: str, kept: Mapping[str, Any]) -> _Target | None:
     name = matched.family.name
     module = kept_module(kept) or name.replace("-", "_")
     is_described = openbmb.DIALECT in forms.FORMS.get(name, {})
-    if to == native.DIALECT or (to == openbmb.DIALECT and is_described) or module not in KNOWN:
+    if to == native.DIALECT or (to == openbmb.DIALECT and is_described) or module not in FILES:
         return None
     found, adapted = family(module), forms.Adapted(matched.config)
     if to not in found.dialects:
@@ -287,7 +286,7 @@ def spelled(
             theirs + name.removeprefix(ours) if name.startswith(ours) else name: told
             for name, told in header.items()
         }
-        return weights.bind(made)
+        return found.spelled(weights, named).bind(made)
     if not is_headless(named):
         return weights
     return weights.bind({name.removeprefix(weights.optional_prefix): told for name, told in header.items()})

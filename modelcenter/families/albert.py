@@ -121,4 +121,5 @@ FAMILY = Family(
     classes=class_names("Albert", "MaskedLM", "PreTraining", *CLASSIFYING),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="albert",
 )

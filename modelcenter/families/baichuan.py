@@ -73,4 +73,5 @@ FAMILY = Family(
     classes=("BaichuanModel", "BaiChuanForCausalLM", "BaichuanForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="sentencepiece",
 )

@@ -205,4 +205,5 @@ FAMILY = Family(
     classes=class_names("Bart", "ConditionalGeneration", *CLASSIFYING),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="roberta",
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from modelcenter.families import openbmb
 from modelcenter.families.configuration import Configuration
 from modelcenter.families.encoders import (
@@ -51,6 +54,31 @@ def original_config(hf: Configuration, header: Header) -> Encoder:
     return openbmb.encoder("bert", hf, header, positions)
 
 
+# A config.json that names neither a model_type nor a class is Google's BERT's where it has all of these keys
+# and none but these and the harmless ones. One key more may be another architecture: RoBERTa's first files
+# have layer_norm_eps, NEZHA's use_relative_position, ALBERT's embedding_size.
+# Source: github.com/google-research/bert, modeling.py BertConfig, and the files of its releases.
+KEYS = frozenset(
+    (
+        *("attention_probs_dropout_prob", "hidden_act", "hidden_dropout_prob", "hidden_size"),
+        *("initializer_range", "intermediate_size", "max_position_embeddings", "num_attention_heads"),
+        *("num_hidden_layers", "type_vocab_size", "vocab_size"),
+    )
+)
+HARMLESS = frozenset(
+    (
+        *("directionality", "dtype", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers"),
+        *("pooler_size_per_head", "pooler_type", "torch_dtype"),
+    )
+)
+
+
+def claims(values: Mapping[str, Any]) -> bool:
+    """Whether the keys are those of a configuration of Google's BERT, which names nothing."""
+    stated = {name for name, value in values.items() if value is not None}
+    return KEYS <= stated <= KEYS | HARMLESS
+
+
 FAMILY = Family(
     name="bert",
     model_types=("bert",),
@@ -61,4 +89,6 @@ FAMILY = Family(
     config=config,
     dialects={"huggingface": huggingface, openbmb.DIALECT: openbmb.encoder_map},
     readers={openbmb.DIALECT: original_config},
+    tokenizer="bert",
+    claims=claims,
 )

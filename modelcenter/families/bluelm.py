@@ -39,4 +39,5 @@ FAMILY = Family(
     classes=("BlueLMModel", "BlueLMForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="sentencepiece",
 )

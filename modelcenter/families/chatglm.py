@@ -192,4 +192,5 @@ FAMILY = Family(
     classes=("ChatGLMModel", "ChatGLMForConditionalGeneration"),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="chatglm",
 )

@@ -60,4 +60,5 @@ FAMILY = Family(
     classes=("CodeGenModel", "CodeGenForCausalLM", "MossModel", "MossForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="gpt2",
 )

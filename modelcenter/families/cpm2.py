@@ -21,4 +21,5 @@ FAMILY = Family(
     classes=(),
     config=config,
     dialects={openbmb.DIALECT: openbmb.encoder_decoder_map},
+    tokenizer="cpm2",
 )

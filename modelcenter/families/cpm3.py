@@ -30,4 +30,5 @@ FAMILY = Family(
     classes=(),
     config=config,
     dialects={openbmb.DIALECT: openbmb.prefix_decoder_map},
+    tokenizer="cpmant",
 )

@@ -134,4 +134,5 @@ FAMILY = Family(
     config=config,
     dialects={"huggingface": huggingface, openbmb.DIALECT: openbmb.prefix_decoder_map},
     readers={openbmb.DIALECT: original_config},
+    tokenizer="cpmant",
 )

@@ -48,4 +48,5 @@ FAMILY = Family(
     classes=class_names("Deberta", *TASKS),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="deberta",
 )

@@ -208,4 +208,5 @@ FAMILY = Family(
     classes=(*class_names("DebertaV2", *TASKS), "DebertaV2ForMultipleChoice"),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="deberta-v2",
 )

@@ -295,8 +295,7 @@ def decoder_map(
         copies=dict.fromkeys(weights, f"{embedding}.weight"),
         derived=derived,
         optional_prefix=prefix,
-        # What transformers' LlamaForQuestionAnswering and its kind call the model.
-        prefixes=("transformer.", *prefixes) if answers else prefixes,
+        prefixes=prefixes,
         unused=(*unused, *further),
     )
 

@@ -105,4 +105,5 @@ FAMILY = Family(
     classes=class_names("DistilBert", "MaskedLM", *CLASSIFYING),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="bert",
 )

@@ -79,4 +79,5 @@ FAMILY = Family(
     classes=class_names("Electra", "MaskedLM", "PreTraining", *CLASSIFYING),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="bert",
 )

@@ -38,4 +38,5 @@ FAMILY = Family(
     classes=class_names("Ernie", "MaskedLM", "PreTraining", "NextSentencePrediction", *CLASSIFYING),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="bert",
 )

@@ -45,4 +45,5 @@ FAMILY = Family(
     classes=("EVAModel",),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="eva",
 )

@@ -30,6 +30,9 @@ class Family:
     classes: those of transformers whose every tensor it knows. dialects: the names that files use -> the map
     of a config onto them. readers: a dialect with a config.json of its own -> how it is read. spellings: a
     class whose files name something otherwise -> how the map's names begin there, and how theirs do.
+    tokenizer: whose rules in tokenizers/rules.py its tokeniser follows where no file tells, one for all
+    `model_type`s or of each; "": none of them. claims: whether a config.json that names no `model_type` is
+    its own.
     """
 
     name: str
@@ -39,10 +42,18 @@ class Family:
     dialects: Mapping[str, Callable[[Any], WeightMap]]
     readers: Mapping[str, ReadsConfiguration] = field(default_factory=dict)
     spellings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    tokenizer: str | Mapping[str, str] = ""
+    claims: Callable[[Mapping[str, Any]], bool] = lambda values: False
 
     def reader(self, dialect: str) -> ReadsConfiguration:
         """How config.json of that dialect is read."""
         return self.readers.get(dialect, self.config)
+
+    def spelled(self, weights: WeightMap, named: str) -> WeightMap:
+        """The map with the prefix that files of the class `named` have too."""
+        ours, theirs = self.spellings.get(named, ("", ""))
+        is_prefix = bool(ours) and ours == weights.optional_prefix
+        return replace(weights, prefixes=(theirs, *weights.prefixes)) if is_prefix else weights
 
 
 def carries(header: Header, *prefixes: str) -> bool:

@@ -56,4 +56,5 @@ FAMILY = Family(
     classes=("GemmaModel", "GemmaForCausalLM"),
     config=config,
     dialects={"huggingface": decoder_map},
+    tokenizer="gemma",
 )

@@ -83,4 +83,5 @@ FAMILY = Family(
     classes=("Gemma2Model", "Gemma2ForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="gemma",
 )

@@ -109,4 +109,5 @@ FAMILY = Family(
     classes=("Gemma3TextModel", "Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="gemma",
 )

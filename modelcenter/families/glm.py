@@ -65,4 +65,5 @@ FAMILY = Family(
     classes=("GlmModel", "GlmForCausalLM", "Glm4Model", "Glm4ForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer={"glm": "glm"},
 )

@@ -121,4 +121,5 @@ FAMILY = Family(
     config=config,
     dialects={"huggingface": huggingface, openbmb.DIALECT: original},
     readers={openbmb.DIALECT: original_config},
+    tokenizer="glm",
 )

@@ -77,4 +77,5 @@ FAMILY = Family(
     dialects={"huggingface": huggingface, openbmb.DIALECT: openbmb.decoder_map},
     readers={openbmb.DIALECT: original_config},
     spellings={"GPT2ForTokenClassification": ("score.", "classifier.")},
+    tokenizer="gpt2",
 )

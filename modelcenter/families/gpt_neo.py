@@ -100,4 +100,5 @@ FAMILY = Family(
     config=config,
     dialects={"huggingface": huggingface},
     spellings={"GPTNeoForTokenClassification": ("score.", "classifier.")},
+    tokenizer="gpt2",
 )

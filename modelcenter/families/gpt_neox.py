@@ -82,4 +82,5 @@ FAMILY = Family(
     config=config,
     dialects={"huggingface": huggingface},
     spellings={"GPTNeoXForTokenClassification": ("score.", "classifier.")},
+    tokenizer="gpt_neox",
 )

@@ -65,4 +65,5 @@ FAMILY = Family(
     config=config,
     dialects={"huggingface": huggingface, openbmb.DIALECT: openbmb.decoder_map},
     readers={openbmb.DIALECT: original_config},
+    tokenizer="gpt2",
 )

@@ -39,4 +39,5 @@ FAMILY = Family(
     classes=("IndexModel", "IndexForCausalLM"),
     config=config,
     dialects={"huggingface": decoder_map},
+    tokenizer="sentencepiece",
 )

@@ -57,4 +57,5 @@ FAMILY = Family(
     classes=("InternLMModel", "InternLMForCausalLM"),
     config=config,
     dialects={"huggingface": decoder_map},
+    tokenizer="sentencepiece",
 )

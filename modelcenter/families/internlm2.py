@@ -58,4 +58,5 @@ FAMILY = Family(
     classes=("InternLM2Model", "InternLM2ForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="sentencepiece",
 )

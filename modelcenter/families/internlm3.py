@@ -35,4 +35,5 @@ FAMILY = Family(
     classes=("InternLM3Model", "InternLM3ForCausalLM", "LlamaModel", "LlamaForCausalLM"),
     config=config,
     dialects={"huggingface": decoder_map},
+    tokenizer="sentencepiece",
 )

@@ -67,4 +67,5 @@ FAMILY = Family(
     dialects={"huggingface": huggingface, openbmb.DIALECT: original},
     readers={openbmb.DIALECT: original_config},
     spellings={"LlamaForQuestionAnswering": ("model.", "transformer.")},
+    tokenizer={"llama": "llama", "Yi": "sentencepiece", "skywork": "sentencepiece"},
 )

@@ -133,4 +133,5 @@ FAMILY = Family(
     config=config,
     dialects={"huggingface": huggingface, openbmb.DIALECT: original},
     readers={openbmb.DIALECT: original_config},
+    tokenizer="roberta",
 )

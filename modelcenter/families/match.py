@@ -20,26 +20,11 @@ from modelcenter.weights.plan import Audit, audit
 from modelcenter.weights.relations import sources
 from modelcenter.weights.rules import WeightMap, wrapper
 
+# The files in this folder that declare a family.
+FILES = frozenset((*FAMILIES.values(), *CLASSES.values(), *openbmb.FILES.values()))
+
 # What weights are stored as; integers are codes, which mean nothing without their scales.
 READABLE = frozenset((*FLOATING, "F8_E4M3", "F8_E5M2"))
-
-# A config.json that names neither a model_type nor a class is Google's BERT's where it has all of these keys
-# and none but these and the harmless ones. One key more may be another architecture: RoBERTa's first files
-# have layer_norm_eps, NEZHA's use_relative_position, ALBERT's embedding_size.
-# Source: github.com/google-research/bert, modeling.py BertConfig, and the files of its releases.
-BERT_KEYS = frozenset(
-    (
-        *("attention_probs_dropout_prob", "hidden_act", "hidden_dropout_prob", "hidden_size"),
-        *("initializer_range", "intermediate_size", "max_position_embeddings", "num_attention_heads"),
-        *("num_hidden_layers", "type_vocab_size", "vocab_size"),
-    )
-)
-HARMLESS_KEYS = frozenset(
-    (
-        *("directionality", "dtype", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers"),
-        *("pooler_size_per_head", "pooler_type", "torch_dtype"),
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -57,7 +42,8 @@ class Match:
 
     def weights(self, config: ModelConfig, header: Header) -> WeightMap:
         """The map of `config`, maybe with other heads or layouts, bound to the checkpoint's names."""
-        return self.family.dialects[self.dialect](config).bind(header)
+        weights = self.family.dialects[self.dialect](config)
+        return self.family.spelled(weights, self.configuration.architecture).bind(header)
 
     def audit(self, header: Header) -> Audit:
         """The whole model held against the header."""
@@ -121,26 +107,32 @@ def family(name: str) -> Family:
     return loaded
 
 
-def implied_type(architecture: str) -> str | None:
-    """The `model_type` of files that name only the class `architecture`; None where that does not tell it.
+def tokenizer_kind(named: str) -> str | None:
+    """The kind of tokeniser (a key of tokenizers/rules.py) of a `model_type`, or of a family by its name."""
+    file = FAMILIES.get(named, named.replace("-", "_"))
+    if file not in FILES:
+        return None
+    told = family(file).tokenizer
+    return (told if isinstance(told, str) else told.get(named)) or None
+
+
+def implied_type(configuration: Configuration) -> str | None:
+    """The `model_type` of files that name a class alone, or nothing; None where neither class nor keys tell.
 
     Of a class that several know (InternLM 3 is saved as Llama too), it is the one the class is named after.
     """
-    names = dict.fromkeys((*FAMILIES.values(), *CLASSES.values()))
-    types = [t for f in map(family, names) if architecture in f.classes for t in f.model_types]
+    architecture = configuration.architecture
+    families = list(map(family, dict.fromkeys((*FAMILIES.values(), *CLASSES.values()))))
+    if claimed := [f.model_types[0] for f in families if f.claims(configuration.values)]:
+        return claimed[0]
+    types = [t for f in families if architecture in f.classes for t in f.model_types]
     namesakes = [t for t in types if architecture.lower().startswith(re.sub("[-_]", "", t).lower())]
     return max(namesakes, key=len) if namesakes else types[0] if len(types) == 1 else None
 
 
-def is_google_bert(values: Mapping[str, Any]) -> bool:
-    """Whether the keys are those of a configuration of Google's BERT, which names nothing."""
-    stated = {name for name, value in values.items() if value is not None}
-    return BERT_KEYS <= stated <= BERT_KEYS | HARMLESS_KEYS
-
-
 def match(values: Mapping[str, Any], header: Header, architecture: str | None = None) -> Match:
-    """The family of a checkpoint, from its config.json and its header: by `model_type`, else by its class,
-    else by its keys (`is_google_bert`).
+    """The family of a checkpoint, from its config.json and its header: by `model_type`, else by what tells it
+    instead (`implied_type`).
 
     architecture: of a checkpoint in OpenBMB's original form, which names none; None: what its tensors tell.
     Raises UnknownArchitecture where none claims it, ConfigurationInvalid where its values cannot be meant.
@@ -156,7 +148,7 @@ def match(values: Mapping[str, Any], header: Header, architecture: str | None = 
             "checkpoint is: only those in OpenBMB's original form leave it open."
         )
     if model_type is None:
-        model_type = "bert" if is_google_bert(values) else implied_type(configuration.architecture)
+        model_type = implied_type(configuration)
         configuration = Configuration({**values, "model_type": model_type})
     if not isinstance(model_type, str):
         named = configuration.architecture[:100]

@@ -29,4 +29,5 @@ FAMILY = Family(
     classes=class_names("MBart", "ConditionalGeneration", *bart.CLASSIFYING),
     config=config,
     dialects={"huggingface": bart.huggingface},
+    tokenizer="mbart",
 )

@@ -44,4 +44,5 @@ FAMILY = Family(
     classes=class_names("MegatronBert", "MaskedLM", "PreTraining", "NextSentencePrediction", *CLASSIFYING),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="bert",
 )

@@ -62,4 +62,5 @@ FAMILY = Family(
     classes=("MiniCPMModel", "MiniCPMForCausalLM"),
     config=config,
     dialects={"huggingface": decoder_map},
+    tokenizer="llama",
 )

@@ -43,4 +43,5 @@ FAMILY = Family(
     config=config,
     dialects={"huggingface": decoder_map},
     spellings={"MinistralForQuestionAnswering": ("model.", "transformer.")},
+    tokenizer="llama",
 )

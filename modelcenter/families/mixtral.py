@@ -54,4 +54,5 @@ FAMILY = Family(
     classes=("MixtralModel", "MixtralForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="llama",
 )

@@ -65,4 +65,5 @@ FAMILY = Family(
     classes=class_names("MPNet", "MaskedLM", *CLASSIFYING),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="mpnet",
 )

@@ -25,4 +25,5 @@ FAMILY = Family(
     config=config,
     dialects={"huggingface": t5.huggingface, openbmb.DIALECT: openbmb.encoder_decoder_map},
     readers={openbmb.DIALECT: t5.original_config},
+    tokenizer="t5",
 )

@@ -148,4 +148,5 @@ FAMILY = Family(
     classes=class_names("NomicBert", "MaskedLM", "SequenceClassification", "TokenClassification"),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="bert",
 )

@@ -39,4 +39,5 @@ FAMILY = Family(
     classes=("OrionModel", "OrionForCausalLM"),
     config=config,
     dialects={"huggingface": decoder_map},
+    tokenizer="sentencepiece",
 )

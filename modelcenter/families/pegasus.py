@@ -22,4 +22,5 @@ FAMILY = Family(
     classes=("PegasusModel", "PegasusForConditionalGeneration"),
     config=config,
     dialects={"huggingface": bart.huggingface},
+    tokenizer="pegasus",
 )

@@ -64,4 +64,5 @@ FAMILY = Family(
     classes=("PhiModel", "PhiForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="gpt2",
 )

@@ -96,4 +96,5 @@ FAMILY = Family(
     classes=("QWenModel", "QWenLMHeadModel"),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="qwen",
 )

@@ -45,4 +45,5 @@ FAMILY = Family(
     config=config,
     dialects={"huggingface": decoder_map},
     spellings={"Qwen2ForQuestionAnswering": ("model.", "transformer.")},
+    tokenizer="qwen2",
 )

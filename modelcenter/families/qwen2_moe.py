@@ -73,4 +73,5 @@ FAMILY = Family(
     classes=("Qwen2MoeModel", "Qwen2MoeForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="qwen2",
 )

@@ -35,4 +35,5 @@ FAMILY = Family(
     config=config,
     dialects={"huggingface": decoder_map},
     spellings={"Qwen3ForQuestionAnswering": ("model.", "transformer.")},
+    tokenizer="qwen2",
 )

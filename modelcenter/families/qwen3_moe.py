@@ -54,4 +54,5 @@ FAMILY = Family(
     config=config,
     dialects={"huggingface": huggingface},
     spellings={"Qwen3MoeForQuestionAnswering": ("model.", "transformer.")},
+    tokenizer="qwen2",
 )

@@ -60,4 +60,5 @@ FAMILY = Family(
     config=config,
     dialects={"huggingface": huggingface, openbmb.DIALECT: openbmb.encoder_map},
     readers={openbmb.DIALECT: original_config},
+    tokenizer={"roberta": "roberta", "xlm-roberta": "xlm-roberta", "camembert": "camembert"},
 )

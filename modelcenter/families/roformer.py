@@ -74,4 +74,5 @@ FAMILY = Family(
     classes=class_names("RoFormer", "MaskedLM", *CLASSIFYING),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="roformer",
 )

@@ -217,4 +217,5 @@ FAMILY = Family(
     config=config,
     dialects={"huggingface": huggingface, openbmb.DIALECT: openbmb.encoder_decoder_map},
     readers={openbmb.DIALECT: original_config},
+    tokenizer="t5",
 )

@@ -129,4 +129,5 @@ FAMILY = Family(
     classes=("TelechatModel", "TelechatForCausalLM"),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="sentencepiece",
 )

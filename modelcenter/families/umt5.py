@@ -25,4 +25,5 @@ FAMILY = Family(
     classes=(*class_names("UMT5", "ConditionalGeneration", *t5.CLASSIFYING), "UMT5EncoderModel"),
     config=config,
     dialects={"huggingface": t5.huggingface},
+    tokenizer="t5",
 )

@@ -131,4 +131,5 @@ FAMILY = Family(
     ),
     config=config,
     dialects={"huggingface": huggingface},
+    tokenizer="xlnet",
 )

@@ -269,42 +269,23 @@ RULES: Mapping[str, Rules] = {
 """By kind, the name of a family of tokenisers here."""
 
 
-MODEL_KINDS: Mapping[str, str] = {
+OTHER_MODELS: Mapping[str, str] = {
     **dict.fromkeys(
         (
-            "bert", "distilbert", "electra", "mobilebert", "ernie", "megatron-bert", "megatron_bert",
-            "nomic_bert", "nezha", "convbert", "layoutlm", "lxmert", "squeezebert", "visual_bert", "dpr",
+            "mobilebert", "nezha", "convbert", "layoutlm", "lxmert", "squeezebert", "visual_bert", "dpr",
         ),
         "bert",
     ),
-    **dict.fromkeys(("gpt2", "gptj", "gpt_neo", "codegen", "phi"), "gpt2"),
-    **dict.fromkeys(("gpt_neox", "mamba", "rwkv"), "gpt_neox"),
-    **dict.fromkeys(("roberta", "longformer", "bart", "led", "mvp", "ibert", "data2vec-text"), "roberta"),
-    **dict.fromkeys(("t5", "mt5", "umt5", "longt5", "switch_transformers"), "t5"),
-    **dict.fromkeys(("llama", "mistral", "mixtral", "code_llama", "minicpm"), "llama"),
-    **dict.fromkeys(
-        (
-            "baichuan", "internlm", "internlm2", "internlm3", "orion", "bluelm", "telechat", "skywork",
-            "index", "yi", "Yi",
-        ),
-        "sentencepiece",
-    ),
-    **dict.fromkeys(("qwen2", "qwen2_moe", "qwen2_vl", "qwen2_5_vl", "qwen3", "qwen3_moe"), "qwen2"),
+    **dict.fromkeys(("mamba", "rwkv"), "gpt_neox"),
+    **dict.fromkeys(("led", "mvp", "ibert", "data2vec-text"), "roberta"),
+    **dict.fromkeys(("longt5", "switch_transformers"), "t5"),
+    **dict.fromkeys(("qwen2_vl", "qwen2_5_vl"), "qwen2"),
     **dict.fromkeys(("qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"), "qwen3_5"),
-    **dict.fromkeys(("gemma", "gemma2", "gemma3", "gemma3_text", "recurrent_gemma"), "gemma"),
-    **dict.fromkeys(("xlm-roberta", "xlm-roberta-xl", "xmod"), "xlm-roberta"),
-    **dict.fromkeys(("cpmant", "cpm3"), "cpmant"),
-    **dict.fromkeys(("cpmbee", "cpm-bee", "cpm_bee"), "cpmbee"),
-    **{
-        kind: kind
-        for kind in (
-            "mpnet", "roformer", "opt", "deberta", "deberta-v2", "qwen", "albert", "xlnet", "cpm",
-            "camembert", "mbart", "pegasus", "chatglm", "glm", "cpm1", "cpm2", "eva",
-        )
-    },
-    "deberta_v2": "deberta-v2", "glm-10b": "glm",
+    **dict.fromkeys(("xlm-roberta-xl", "xmod"), "xlm-roberta"),
+    **dict.fromkeys(("cpm-bee", "cpm_bee"), "cpmbee"),
+    "code_llama": "llama", "yi": "sentencepiece", "recurrent_gemma": "gemma", "cpm": "cpm",
 }  # fmt: skip
-"""config.json's model_type, or the model's family, to the kind of tokeniser."""
+"""Models that no family loads, by config.json's model_type; a family says its own kind."""
 
 CLASS_KINDS: Mapping[str, str] = {
     **dict.fromkeys(

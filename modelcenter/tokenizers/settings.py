@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from modelcenter.errors import TokenizerDamaged
+from modelcenter.families.match import tokenizer_kind
 from modelcenter.tokenizers.rules import (
     CLASS_KINDS,
     GENERIC_CLASSES,
-    MODEL_KINDS,
+    OTHER_MODELS,
     RULES,
     Added,
     Rules,
@@ -92,7 +93,8 @@ def read_settings(folder: Path, family: str = "", num_types: int = 0) -> Tokeniz
     config = read_json(folder / "tokenizer_config.json")
     model_config = _model_config(folder, family, num_types)
     class_name = _class_name(config, model_config)
-    model_kind = MODEL_KINDS.get(str(model_config.get("model_type", "")), "other")
+    model_type = str(model_config.get("model_type", ""))
+    model_kind = tokenizer_kind(model_type) or OTHER_MODELS.get(model_type, "other")
     kind = CLASS_KINDS.get(class_name, "other") if class_name else model_kind
     kind = _refined(folder, kind, bool(class_name))
     named: dict[str, Any] = {name: config[name] for name in NAMED_TOKENS if name in config}

@@ -11,6 +11,7 @@ import torch
 from modelcenter import load, save, verify
 from modelcenter.checkpoint.source import LocalFiles, read_header
 from modelcenter.exporting import export
+from modelcenter.families.configuration import Configuration
 from modelcenter.families.match import implied_type, match
 from tests.conformance.family import answers, ask, assert_same_answers
 from tests.support.checkpoints import FAMILIES, copy_companions, folder, inputs, stored, write
@@ -103,4 +104,4 @@ def test_one_key_more_or_a_null_leaves_it_unknown(more: dict[str, object], tmp_p
     ],
 )
 def test_a_class_implies_the_type_it_is_named_after(architecture: str, expected: str | None):
-    assert implied_type(architecture) == expected
+    assert implied_type(Configuration({"architectures": [architecture]})) == expected

@@ -11,7 +11,10 @@ import sentencepiece
 from transformers import AutoTokenizer
 
 from modelcenter.errors import TokenizerUnsupported
+from modelcenter.families.match import FILES, tokenizer_kind
+from modelcenter.families.table import FAMILIES as FAMILY_FILES
 from modelcenter.tokenizers import Tokenizer, load_tokenizer
+from modelcenter.tokenizers.rules import OTHER_MODELS, RULES
 from tests.support.texts import TRICKY
 from tests.tokenizers.conftest import train_spiece, write_json
 
@@ -416,3 +419,18 @@ def test_added_tokens_are_matched_as_their_flags_say(spiece, tmp_path):
     assert encode("model") == cut("model") and encode("m odel") == [*cut("m"), count + 2]
     assert encode("语言模型") == [*cut("语言"), count + 3]
     assert tokenizer.decode([count, count + 3], skip_special_tokens=True) == "模型"
+
+
+def test_every_family_says_its_kind_and_no_other_place_does():
+    kinds = {name: tokenizer_kind(name) for name in FILES | FAMILY_FILES.keys()}
+    assert {kind for kind in kinds.values() if kind} <= RULES.keys()
+    assert [name for name in OTHER_MODELS if kinds.get(name)] == []
+    told = ("xlm-roberta", "camembert", "glm_10b", "Yi", "moss", "vit")
+    assert [kinds[name] for name in told] == [
+        "xlm-roberta",
+        "camembert",
+        "glm",
+        "sentencepiece",
+        "gpt2",
+        None,
+    ]
