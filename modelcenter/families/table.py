@@ -15,6 +15,7 @@ FAMILIES: Mapping[str, str] = {
     "bart": "bart",
     "bert": "bert",
     "blenderbot": "blenderbot",
+    "blenderbot-small": "blenderbot_small",
     "bloom": "bloom",
     "camembert": "roberta",
     "chatglm": "chatglm",

@@ -50,8 +50,10 @@ class SidePart(nn.Module):
         attention_mask: (batch, cached + length), 1 for tokens and 0 for padding.
         """
         past = cache.length if cache else 0
+        first = self.config.norm_first
+        hidden = self.normed("embedding_norm", hidden) if first else hidden
         hidden = self.placed(hidden, input_ids, attention_mask, pad_token_id, past)
-        hidden = self.normed("embedding_norm", hidden)
+        hidden = hidden if first else self.normed("embedding_norm", hidden)
         biases: dict[BiasKey, Tensor | None] = {(None, None): self.bias(hidden, attention_mask, past)}
         hidden = run(self.blocks, hidden, Context(biases=biases, memory_bias=memory_bias), cache, memory)
         return self.normed("norm", hidden)
@@ -115,18 +117,19 @@ class EncoderDecoder(Model):
             head_part(config.head, size, config.vocab_size, config.pad_token_id) if config.head else None
         )
 
-    def embed(self, input_ids: Tensor, table: EmbeddingPart | None = None) -> Tensor:
-        """(batch, length) -> (batch, length, hidden_size), without positions.
+    def embed(self, input_ids: Tensor, side: SidePart, table: EmbeddingPart | None = None) -> Tensor:
+        """(batch, length) -> (batch, length, hidden_size), without positions, for one of the two stacks.
 
         table: whose vectors, where not the embedding's.
         """
         hidden: Tensor = (table or self.embedding)(input_ids)
-        return hidden if self.config.embedding_scale == 1.0 else hidden * self.config.embedding_scale
+        scale = 1.0 if side.config.norm_first else self.config.embedding_scale
+        return hidden if scale == 1.0 else hidden * scale
 
     def encode_source(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """The encoder's output, (batch, source length, hidden_size)."""
         pad = self.config.pad_token_id
-        encoded: Tensor = self.encoder(self.embed(input_ids), input_ids, attention_mask, pad)
+        encoded: Tensor = self.encoder(self.embed(input_ids, self.encoder), input_ids, attention_mask, pad)
         return encoded
 
     def forward(
@@ -162,7 +165,7 @@ class EncoderDecoder(Model):
             )
         if decoder_input_ids is None:
             decoder_input_ids = self.usual_target(memory, input_ids)
-        hidden = self.embed(decoder_input_ids, self.decoder_embedding)
+        hidden = self.embed(decoder_input_ids, self.decoder, self.decoder_embedding)
         memory_bias = masks.padding(attention_mask, hidden.dtype)
         pad = self.config.pad_token_id
         hidden = self.decoder(

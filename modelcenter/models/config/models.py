@@ -277,14 +277,15 @@ class Side:
     """One of the two stacks of an encoder-decoder.
 
     positions: one bias for all layers (T5), or vectors added to the embedding (BART); None where each layer
-    has a bias of its own (UMT5). embedding_norm: of the sum of the two. norm: None where the last block's
-    output is the stack's.
+    has a bias of its own (UMT5). embedding_norm: of the sum of the two, or (norm_first) of the embedding
+    alone, which is not scaled then. norm: None where the last block's output is the stack's.
     """
 
     blocks: tuple[Block, ...]
     norm: Norm | None
     positions: RelativeBias | Learned | Sinusoidal | None
     embedding_norm: Norm | None = None
+    norm_first: bool = False
 
     def __post_init__(self) -> None:
         _refuse_in_attentions(self.blocks, ("window", "alibi", "rotary"), "an encoder-decoder")
