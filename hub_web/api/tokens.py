@@ -64,7 +64,7 @@ def shaped(token: Token) -> dict[str, Any]:
         "name": token.name,
         "hint": token.hint,
         "scope": token.scope,
-        "resources": token.resources,
+        "resources": token.reach,
         "createdAt": shapes.moment(token.created_at),
         "expiresAt": shapes.moment(token.expires_at) if token.expires_at else None,
         "lastUsedAt": shapes.moment(token.last_used_at) if token.last_used_at else None,

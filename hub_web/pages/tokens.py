@@ -89,7 +89,7 @@ def page(made: str = "", problem: str = "") -> Response:
                 name=row.name,
                 hint=row.hint,
                 scope=row.scope,
-                resources=tuple(row.resources or ()),
+                resources=tuple(row.reach or ()),
                 created=formats.moment(row.created_at),
                 expires=formats.moment(row.expires_at) if row.expires_at else None,
                 used=formats.moment(row.last_used_at) if row.last_used_at else None,

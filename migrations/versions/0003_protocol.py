@@ -203,6 +203,9 @@ def upgrade() -> None:
         "former_ids",
         sa.Column("key", sa.String(length=193), nullable=False, comment="lower case namespace/name"),
         sa.Column("repository_id", ID, nullable=False),
+        sa.Column(
+            "private", sa.Boolean(), nullable=False, comment="whether it was private when it had this id"
+        ),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.ForeignKeyConstraint(
             ["repository_id"],
@@ -412,6 +415,15 @@ def upgrade() -> None:
         ),
     )
     op.add_column(
+        "activities",
+        sa.Column(
+            "private",
+            sa.Boolean(),
+            nullable=True,
+            comment="whether the repository was private at the time; NULL: not known, or there was none",
+        ),
+    )
+    op.add_column(
         "commits",
         sa.Column(
             "replaces",
@@ -430,15 +442,36 @@ def upgrade() -> None:
             "resources",
             JSON,
             nullable=True,
-            comment="accounts and repositories (`org`, `org/name`) it is good for; NULL: all",
+            comment="accounts it is good for, beside its repositories; NULL: all that its account reaches",
         ),
     )
+    op.create_table(
+        "token_repositories",
+        sa.Column("token_id", ID, nullable=False),
+        sa.Column("repository_id", ID, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repository_id"],
+            ["repositories.id"],
+            name=op.f("fk_token_repositories_repository_id_repositories"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["token_id"],
+            ["tokens.id"],
+            name=op.f("fk_token_repositories_token_id_tokens"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("token_id", "repository_id", name=op.f("pk_token_repositories")),
+    )
+    op.create_index(op.f("ix_token_repositories_repository_id"), "token_repositories", ["repository_id"])
 
 
 def downgrade() -> None:
+    op.drop_table("token_repositories")
     op.drop_column("tokens", "resources")
     op.drop_column("refs", "frozen_at")
     op.drop_column("commits", "replaces")
+    op.drop_column("activities", "private")
     op.drop_column("accounts", "signed_out_at")
     op.drop_column("accounts", "disabled_at")
     op.drop_column("accounts", "private_by_default")

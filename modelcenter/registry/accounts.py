@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, contains_eager, joinedload
+from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
 
 from modelcenter.errors import (
     AccountNotFound,
@@ -21,15 +21,17 @@ from modelcenter.errors import (
     Invalid,
     InvalidToken,
     NotAuthenticated,
+    RepositoryNotFound,
 )
 from modelcenter.registry import activity
-from modelcenter.registry.access import Actor, require_self
+from modelcenter.registry.access import Actor, may, require_self
 from modelcenter.registry.names import check_account, check_name
 from modelcenter.registry.tables import (
     AccessRequest,
     Account,
     AccountKind,
     Membership,
+    Repository,
     Role,
     Scope,
     Token,
@@ -93,8 +95,9 @@ def create_token(
 ) -> str:
     """A new token of `account`, to be shown this once: only its digest is kept.
 
-    resources: the accounts (`org`) and repositories (`org/name`) that it is good for; None: all.
-    Raises Invalid, and AccountNotFound for a resource whose account there is not.
+    resources: the accounts (`org`) and repositories (`org/name`) that it is good for; None: all. A repository
+    stays one wherever it moves. Raises Invalid, AccountNotFound, and RepositoryNotFound for one that is not
+    there or that `account` may not read.
     """
     if scope not in SCOPES:
         raise Invalid(f"{scope!r} is no scope: expected one of {', '.join(SCOPES)}.")
@@ -103,43 +106,57 @@ def create_token(
     name = " ".join(name.split())
     if not 0 < len(name) <= MAX_TOKEN_NAME or not name.isprintable():
         raise Invalid(f"A token needs a name of at most {MAX_TOKEN_NAME} characters, to know it by.")
-    reach = None if resources is None else _checked_resources(session, resources)
+    owners, repositories = (None, []) if resources is None else _resources(session, account, resources)
     secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET))
     plain = TOKEN_PREFIX + secret + _checksum(secret)
-    session.add(
-        Token(
-            account_id=account.id,
-            name=name,
-            digest=_digest(plain),
-            hint=plain[-4:],
-            scope=scope,
-            expires_at=expires_at,
-            resources=reach,
-        )
+    token = Token(
+        account_id=account.id,
+        name=name,
+        digest=_digest(plain),
+        hint=plain[-4:],
+        scope=scope,
+        expires_at=expires_at,
+        resources=owners,
+        repositories=repositories,
     )
-    activity.record(session, None, "token.create", account.name, name=name, scope=scope, resources=reach)
+    session.add(token)
+    activity.record(
+        session, None, "token.create", account.name, name=name, scope=scope, resources=token.reach
+    )
     return plain
 
 
-def _checked_resources(session: Session, resources: Iterable[str]) -> list[str]:
-    """Resources as their accounts spell them. Whether a repository is there is not told."""
-    found = []
-    for resource in dict.fromkeys(resources):
-        namespace, slash, name = resource.partition("/")
-        account = find(session, namespace)
-        found.append(f"{account.name}/{check_name(name)}" if slash else account.name)
-    if not 0 < len(found) <= MAX_RESOURCES:
+def _resources(
+    session: Session, account: Account, resources: Iterable[str]
+) -> tuple[list[str], list[Repository]]:
+    """The accounts and the repositories that `account` means by `resources`."""
+    wanted = list(dict.fromkeys(map(str.lower, resources)))
+    if not 0 < len(wanted) <= MAX_RESOURCES:
         raise Invalid(
             f"A token is good for 1 to {MAX_RESOURCES} accounts and repositories, or for all; "
-            f"found {len(found)}."
+            f"found {len(wanted)}."
         )
-    return found
+    actor = actor_of(session, account)
+    owners, repositories = [], []
+    for resource in wanted:
+        namespace, slash, name = resource.partition("/")
+        if not slash:
+            owners.append(find(session, namespace).name)
+            continue
+        key = f"{namespace}/{check_name(name)}"
+        repository = session.scalar(select(Repository).where(Repository.key == key))
+        if repository is None or not may(actor, "read", repository):
+            raise RepositoryNotFound(resource)
+        repositories.append(repository)
+    return owners, repositories
 
 
 def tokens(session: Session, actor: Actor) -> Sequence[Token]:
     """The tokens of `actor`, the newest first. Raises NotAuthenticated, AccessDenied."""
     require_self(actor)
-    mine = select(Token).where(Token.account_id == actor.account_id)
+    mine = (
+        select(Token).where(Token.account_id == actor.account_id).options(selectinload(Token.repositories))
+    )
     return session.scalars(mine.order_by(Token.created_at.desc(), Token.id.desc())).all()
 
 
@@ -246,7 +263,7 @@ def actor_of(session: Session, account: Account, scope: Scope = "admin", token: 
             AccessRequest.account_id == account.id
         )
     )
-    resources = token.resources if token else None
+    resources = token.reach if token else None
     roles: dict[int, Role] = {membership.organization_id: membership.role for membership in memberships}
     return Actor(
         account_id=account.id,

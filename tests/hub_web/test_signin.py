@@ -127,6 +127,9 @@ def test_a_sign_in_ends_when_the_account_says_so(alice, hub, how):
 
 def test_a_token_is_made_shown_once_and_revoked(alice, hub):
     place = "/settings/tokens"
+    with hub.database.session() as session:
+        actor = accounts.actor_of(session, accounts.find(session, "alice"))
+    repositories.create(hub, actor, "alice/m")
     sent = form(alice.get(place).text, place)
     answer = alice.post(place, data={**sent, "name": "ci", "scope": "write", "resources": "alice/m\n alice"})
     assert answer.headers["Cache-Control"] == "no-store"
@@ -138,7 +141,7 @@ def test_a_token_is_made_shown_once_and_revoked(alice, hub):
     page = alice.get(place)
     assert plain not in page.text
     assert "ci …" + plain[-4:] in visible(page.text)
-    for wrong in ({"name": ""}, {"scope": "all"}, {"days": "7"}, {"resources": "nobody"}):
+    for wrong in ({"name": ""}, {"scope": "all"}, {"days": "7"}, {"resources": "nobody"}, {"resources": "alice/n"}):
         assert alice.post(place, data={**sent, "name": "x", **wrong}).status_code == 400, wrong
     sent = form(page.text, "/settings/tokens/revoke")
     assert alice.post("/settings/tokens/revoke", data=sent).status_code == 303

@@ -12,10 +12,12 @@ from modelcenter.errors import (
     Invalid,
     InvalidToken,
     NotAuthenticated,
+    RepositoryNotFound,
 )
-from modelcenter.registry import accounts, organizations
+from modelcenter.registry import accounts, organizations, repositories
 from modelcenter.registry.access import ANONYMOUS
 from modelcenter.registry.tables import Account, Activity, Token, now
+from tests.support.registry import person
 
 
 @pytest.fixture
@@ -69,6 +71,30 @@ def test_tokens_expire(session, ann):
     assert accounts.authenticate_token(session, valid).name == "Ann"
     with pytest.raises(InvalidToken):
         accounts.authenticate_token(session, expired)
+
+
+def test_a_token_limited_to_a_repository_goes_with_it(hub):
+    ann = person(hub, "ann", scope="admin")
+    repositories.create(hub, ann, "ann/old", private=True)
+    repositories.create(hub, person(hub, "bob"), "bob/secret", private=True)
+    with hub.database.transaction() as session:
+        account = accounts.find(session, "ann")
+        token = accounts.create_token(session, account, scope="write", resources=["ANN/old"])
+        for hidden in ("bob/secret", "bob/nothing"):
+            with pytest.raises(RepositoryNotFound):
+                accounts.create_token(session, account, scope="read", resources=[hidden])
+        repositories.move(session, ann, "ann/old", "ann/new")
+    repositories.create(hub, ann, "ann/old", private=True)
+    with hub.database.transaction() as session:
+        limited = accounts.authenticate_token(session, token)
+        assert limited.resources == {"ann/new"}
+        assert repositories.get(session, limited, "ann/new")
+        with pytest.raises(RepositoryNotFound):
+            repositories.get(session, limited, "ann/old")
+        repositories.delete(session, ann, "ann/new")
+    repositories.create(hub, ann, "ann/new")
+    with hub.database.session() as session:
+        assert accounts.authenticate_token(session, token).resources == frozenset()
 
 
 def test_a_revoked_token_is_invalid_and_others_cannot_revoke_it(session, ann):

@@ -9,6 +9,7 @@ from modelcenter.registry.tables.accounts import (
     Scope,
     SignInFailure,
     Token,
+    TokenRepository,
 )
 from modelcenter.registry.tables.activity import Activity, Delivery, DownloadCount, Job, JobState, Webhook
 from modelcenter.registry.tables.arrivals import UploadPart, Xorb, XorbPlace, XorbSender
@@ -80,6 +81,7 @@ __all__ = [
     "SignInFailure",
     "Status",
     "Token",
+    "TokenRepository",
     "UploadPart",
     "UtcDateTime",
     "Verification",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from modelcenter.registry.tables.base import SHA256, Base, Id, now
+
+if TYPE_CHECKING:
+    from modelcenter.registry.tables.repositories import Repository
 
 AccountKind = Literal["user", "organization"]
 Role = Literal["read", "contributor", "write", "admin"]
@@ -122,10 +125,30 @@ class Token(Base):
     hint: Mapped[str] = mapped_column(String(16), comment="its last characters, to tell tokens apart")
     scope: Mapped[Scope] = mapped_column(String(16))
     resources: Mapped[list[str] | None] = mapped_column(
-        comment="accounts and repositories (`org`, `org/name`) it is good for; NULL: all"
+        comment="accounts it is good for, beside its repositories; NULL: all that its account reaches"
     )
     created_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
 
     account: Mapped[Account] = relationship()
+    repositories: Mapped[list[Repository]] = relationship(secondary="token_repositories")
+
+    @property
+    def reach(self) -> list[str] | None:
+        """The accounts (`org`) and repositories (`org/name`) that it is good for; None: all."""
+        if self.resources is None:
+            return None
+        return [*self.resources, *sorted(repository.repo_id for repository in self.repositories)]
+
+
+class TokenRepository(Base):
+    """A repository that a token is good for, wherever it moves."""
+
+    __tablename__ = "token_repositories"
+    __table_args__ = (Index(None, "repository_id"),)
+
+    token_id: Mapped[int] = mapped_column(ForeignKey("tokens.id", ondelete="CASCADE"), primary_key=True)
+    repository_id: Mapped[int] = mapped_column(
+        ForeignKey("repositories.id", ondelete="CASCADE"), primary_key=True
+    )

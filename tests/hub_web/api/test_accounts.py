@@ -132,8 +132,9 @@ def test_tokens_are_listed_and_taken_back(server, tokens):
         {"name": "x", "resources": ["bob/m/n"]},
     ):
         assert server.request("POST", TOKENS, tokens["bob"], json=body).status_code == 400, body
-    unknown = server.request("POST", TOKENS, tokens["bob"], json={"name": "x", "resources": ["nobody"]})
-    assert unknown.status_code == 404
+    for resource in ("nobody", "bob/nothing"):
+        unknown = server.request("POST", TOKENS, tokens["bob"], json={"name": "x", "resources": [resource]})
+        assert unknown.status_code == 404
 
 
 def test_a_disabled_account_is_nobodys(server, api, tokens):

@@ -171,15 +171,18 @@ def world(hub):
     headers: dict[str, dict[str, str]] = {"anonymous": {}}
     with hub.database.transaction() as session:
         organizations.create(session, owner, "Lab")
-        for name, (role, scope, resources) in PEOPLE.items():
-            account = accounts.create_user(session, name, is_admin=name == "root")
+        for name, (role, _, _) in PEOPLE.items():
+            accounts.create_user(session, name, is_admin=name == "root")
             if role is not None:
                 organizations.set_role(session, None, "Lab", name, role)
-            token = accounts.create_token(session, account, scope=scope, resources=resources)
-            headers[name] = {"Authorization": f"Bearer {token}"}
     owner = again(hub, owner)
     repositories.create(hub, owner, "Lab/open")
     repositories.create(hub, owner, "Lab/hidden", private=True)
+    with hub.database.transaction() as session:
+        for name, (_, scope, resources) in PEOPLE.items():
+            account = accounts.find(session, name)
+            token = accounts.create_token(session, account, scope=scope, resources=resources)
+            headers[name] = {"Authorization": f"Bearer {token}"}
     app = create_app(hub.settings)
     yield app, owner, headers
     app.extensions["modelcenter_ledger"].stop()
