@@ -173,10 +173,14 @@ def require_organization(actor: Actor, name: str) -> None:
 
 def visible(actor: Actor) -> ColumnElement[bool]:
     """The condition that leaves the repositories that `actor` may read."""
+    return or_(Repository.private.is_(False), owned(actor))
+
+
+def owned(actor: Actor) -> ColumnElement[bool]:
+    """The condition that leaves the repositories that `actor` would read were they private."""
     if actor.is_admin:
         return true()
-    own: ColumnElement[bool] = Repository.owner_id.in_(list(actor.roles))
-    return or_(Repository.private.is_(False), and_(own, reached(actor)))
+    return and_(Repository.owner_id.in_(list(actor.roles)), reached(actor))
 
 
 def reached(actor: Actor) -> ColumnElement[bool]:

@@ -30,6 +30,7 @@ def record(
         verb=verb,
         subject=subject,
         repository_id=repository.id if repository else None,
+        private=repository.private if repository else None,
         data=data,
     )
     session.add(act)

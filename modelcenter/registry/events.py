@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import false, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from modelcenter.registry.access import Actor, visible
+from modelcenter.registry.access import Actor, owned, visible
 from modelcenter.registry.tables import Activity, Repository, now
 
 # The events' names, which follow huggingface.co's scopes, and the acts that they tell of.
@@ -49,14 +49,15 @@ def feed(
 ) -> Sequence[Activity]:
     """The acts with greater numbers than `after` that `actor` may know of, oldest first.
 
-    They may who may read the repository. What happened to one that is gone is told to those who belong to its
-    namespace: whether it was private is not known any more.
+    They may who may read the repository, and could when it happened. What happened to one that is gone is
+    told to all where it was public then, else to those who belong to its namespace.
     """
-    gone = Activity.repository_id.is_(None)
     namespaces = [name.lower() for name in (actor.name, *actor.organizations) if actor.is_good_for(name)]
-    owned = [
+    theirs = [
         func.lower(Activity.subject).startswith(f"{name}/", autoescape=True) for name in namespaces if name
     ]
+    here = visible(actor) & or_(Activity.private.is_not(True), owned(actor))
+    gone = or_(Activity.private.is_(False), true() if actor.is_admin else false(), *theirs)
     wanted = (
         select(Activity)
         .outerjoin(Repository, Repository.id == Activity.repository_id)
@@ -64,7 +65,7 @@ def feed(
             Activity.id > after,
             Activity.verb.in_(list(EVENT_OF)),
             Activity.at <= now() - settled,
-            or_(Repository.id.is_not(None) & visible(actor), gone & or_(*owned)) if owned else visible(actor),
+            or_(Repository.id.is_not(None) & here, Activity.repository_id.is_(None) & gone),
         )
         .order_by(Activity.id)
         .limit(limit)

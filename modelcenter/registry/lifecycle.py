@@ -15,7 +15,7 @@ from modelcenter.registry import activity, gitattributes, history, jobs, objects
 from modelcenter.registry.access import Actor, may, require, require_create
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.names import key_of, split_id
-from modelcenter.registry.tables import Account, Commit, File, FormerId, Model, Ref, Repository, now
+from modelcenter.registry.tables import Account, Activity, Commit, File, FormerId, Model, Ref, Repository, now
 from modelcenter.registry.trees import Folder
 
 INITIAL = "initial commit"
@@ -34,10 +34,12 @@ def get(session: Session, actor: Actor, repo_id: str) -> Repository:
     key = key_of(repo_id)
     repository = session.scalar(select(Repository).where(Repository.key == key))
     if repository is None:
-        moved = select(Repository).join(FormerId, FormerId.repository_id == Repository.id)
-        repository = session.scalar(moved.where(FormerId.key == key))
-        if repository is not None and may(actor, "read", repository):
-            raise RepositoryMoved(repo_id, repository.repo_id)
+        moved = select(Repository, FormerId.private).join(FormerId, FormerId.repository_id == Repository.id)
+        row = session.execute(moved.where(FormerId.key == key)).one_or_none()
+        if row is not None and may(actor, "read", row[0]):
+            # An id that was never public is not told of by what has become public since.
+            if not row[1] or actor.role_in(row[0].namespace, row[0].name) is not None:
+                raise RepositoryMoved(repo_id, row[0].repo_id)
         raise RepositoryNotFound(repo_id)
     if not may(actor, "read", repository):
         raise RepositoryNotFound(repo_id)
@@ -76,16 +78,17 @@ def create(hub: Hub, actor: Actor, repo_id: str, *, private: bool | None = None)
         if repository is None:
             repository = insert(session, actor, namespace, name, private=private)
             if repository is not None:
-                _begin(session, actor, repository)
                 activity.record(session, actor, "repository.create", repository.repo_id, repository)
+                _begin(session, actor, repository)
                 return repository
             repository = find(session, repo_id)
         if repository is not None and repository.is_linked:  # of several that host it at once, one does
             repository = lock(session, repository.id)
         if repository is None or not repository.is_linked:
             raise AlreadyExists("Repository", repository.repo_id if repository else repo_id)
+        # Before anything is written down of it, which is told to those who may read it.
+        repository.private = _is_private(private, owner(session, actor, repository.namespace))
         host(session, actor, repository)
-        repository.private = _is_private(private, repository.owner)
         return repository
 
 
@@ -156,6 +159,9 @@ def delete(session: Session, actor: Actor, repo_id: str) -> None:
     activity.record(
         session, actor, "repository.delete", repository.repo_id, repository, upstream=repository.upstream
     )
+    if repository.private:  # what happened while it was public stays as hidden as it is
+        acts = sql_update(Activity).where(Activity.repository_id == repository.id).values(private=True)
+        session.execute(acts.execution_options(synchronize_session=False))
     session.execute(sql_delete(Repository).where(Repository.id == repository.id))
 
 

@@ -58,7 +58,7 @@ def move(session: Session, actor: Actor, repo_id: str, target: str) -> Repositor
         with session.begin_nested():
             session.execute(delete(FormerId).where(FormerId.key.in_((key, locked.key))))
             if key != locked.key:
-                session.add(FormerId(key=locked.key, repository_id=locked.id))
+                session.add(FormerId(key=locked.key, repository_id=locked.id, private=locked.private))
             locked.owner, locked.namespace, locked.name, locked.key = owner, owner.name, name, key
             locked.updated_at = now()
     except IntegrityError:  # two at once: the other was first

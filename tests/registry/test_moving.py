@@ -103,6 +103,14 @@ def test_a_private_repository_that_moved_is_not_disclosed(hub, ann, bob):
     with pytest.raises(RepositoryNotFound) as error:
         get(hub, bob, "ann/old")
     assert not isinstance(error.value, RepositoryMoved)
+    with hub.database.transaction() as session:  # what it was called before it was shown stays theirs
+        repositories.update(session, ann, "ann/new", private=False)
+    assert get(hub, bob, "ann/new").repo_id == "ann/new"
+    with pytest.raises(RepositoryNotFound) as error:
+        get(hub, bob, "ann/old")
+    assert not isinstance(error.value, RepositoryMoved)
+    with pytest.raises(RepositoryMoved):
+        get(hub, ann, "ann/old")
 
 
 def test_a_duplicate_has_the_history_and_is_independent(hub, ann, bob):

@@ -15,7 +15,7 @@ from datetime import timedelta
 import pytest
 
 from modelcenter.errors import AccessDenied, Invalid, NotAuthenticated, NotFound, RepositoryNotFound
-from modelcenter.registry import accounts, deliveries, discussions, events, lifecycle, posting, webhooks
+from modelcenter.registry import accounts, deliveries, discussions, events, lifecycle, moving, posting, webhooks
 from modelcenter.registry.access import ANONYMOUS
 from modelcenter.registry.jobs import Worker
 from modelcenter.registry.tables import Delivery, Job, now
@@ -100,7 +100,7 @@ def test_a_receiver_hears_of_a_repositorys_life(open_hub, receiver):
         lifecycle.delete(session, ann, "ann/m")
     work(open_hub)
     assert receiver.types() == [
-        *("repo.content", "repo.create", "repo.content", "discussion", "repo.delete"),
+        *("repo.create", "repo.content", "repo.content", "discussion", "repo.delete"),
     ]
     headers, body = receiver.taken[2]
     said = json.loads(body)["data"]
@@ -126,6 +126,16 @@ def test_what_is_private_is_told_to_those_who_may_read_it(open_hub, receiver):
         lifecycle.update(session, ann, "ann/secret", private=False)
     work(open_hub)
     assert receiver.types() == ["repo.config"]
+
+
+def test_a_linked_entry_that_is_hosted_privately_is_not_told_to_all(open_hub, receiver):
+    ann = person(open_hub, "ann")
+    hook(open_hub, person(open_hub, "bob"), "ann", receiver.url)
+    with open_hub.database.transaction() as session:
+        lifecycle.link(session, "ann/m", "elsewhere/m")
+    lifecycle.create(open_hub, ann, "ann/m", private=True)
+    work(open_hub)
+    assert receiver.taken == []
 
 
 def test_only_wanted_events_of_what_is_watched_are_sent(open_hub, receiver):
@@ -277,3 +287,29 @@ def test_the_feed_tells_what_one_may_read_and_goes_on(hub):
     assert [each["id"] for each in every] == sorted(each["id"] for each in every)
     assert seen(ann, settled=timedelta(hours=1)) == []
     assert "token" not in json.dumps(every)
+
+
+def test_the_feed_tells_what_was_public_when_it_happened(hub):
+    ann, root = person(hub, "ann"), person(hub, "root", is_admin=True)
+
+    def seen(actor):
+        with hub.database.session() as session:
+            found = events.feed(session, actor, settled=timedelta(0))
+            return [(each.verb, each.subject) for each in found]
+
+    lifecycle.create(hub, ann, "ann/codename", private=True)
+    with hub.database.transaction() as session:
+        moving.move(session, ann, "ann/codename", "ann/m")
+        lifecycle.update(session, ann, "ann/m", private=False)
+    opened = [("repository.settings", "ann/m")]
+    for actor in (ANONYMOUS, person(hub, "bob")):
+        assert seen(actor) == opened
+    assert len(seen(ann)) == len(seen(root)) == 4
+    lifecycle.create(hub, ann, "ann/closed")
+    with hub.database.transaction() as session:
+        lifecycle.delete(session, ann, "ann/m")
+        lifecycle.update(session, ann, "ann/closed", private=True)
+        lifecycle.delete(session, ann, "ann/closed")
+    assert seen(ANONYMOUS) == [*opened, ("repository.delete", "ann/m")]
+    assert seen(ann) == seen(root)
+    assert len(seen(root)) == 9

@@ -28,6 +28,9 @@ class Activity(Base):
     verb: Mapped[str] = mapped_column(String(40), comment="such as repository.create, commit, branch.delete")
     repository_id: Mapped[int | None] = mapped_column(ForeignKey("repositories.id", ondelete="SET NULL"))
     subject: Mapped[str] = mapped_column(String(200), comment="namespace/name or account")
+    private: Mapped[bool | None] = mapped_column(
+        comment="whether the repository was private at the time; NULL: not known, or there was none"
+    )
     data: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 

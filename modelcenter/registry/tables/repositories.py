@@ -173,6 +173,7 @@ class FormerId(Base):
 
     key: Mapped[str] = mapped_column(String(193), primary_key=True, comment="lower case namespace/name")
     repository_id: Mapped[int] = mapped_column(ForeignKey("repositories.id", ondelete="CASCADE"))
+    private: Mapped[bool] = mapped_column(comment="whether it was private when it had this id")
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
