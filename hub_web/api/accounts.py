@@ -40,6 +40,7 @@ def whoami() -> dict[str, Any]:
                 "roleInOrg": membership.role,
             }
             for membership in organizations.of(context.session(), actor)
+            if actor.reaches_into(membership.organization.name)
         ],
         "auth": {
             "type": "access_token",

@@ -24,12 +24,6 @@ def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@blueprint.get("/api/agent-harnesses")
-def agent_harnesses() -> dict[str, Any]:
-    """None: without an answer every client process would ask again."""
-    return {"standardEnvVars": [], "harnesses": {}}
-
-
 @blueprint.route("/api/models/<path:rest>", methods=METHODS)
 @blueprint.route("/<name>/resolve/<path:rest>", methods=METHODS)
 def no_such_repository(rest: str, name: str = "") -> dict[str, Any]:

@@ -45,7 +45,12 @@ def create() -> Response:
         raise Invalid(f"events is {wanted!r:.100}; expected a list of names.")
     with context.hub().database.transaction() as session:
         webhook = webhooks.create(
-            session, context.actor(), string(body, "watched"), string(body, "url"), wanted
+            session,
+            context.actor(),
+            string(body, "watched"),
+            string(body, "url"),
+            wanted,
+            private=context.hub().settings.webhooks_private,
         )
         answer = jsonify({**described(webhook), "secret": webhook.secret})
     answer.status_code = HTTPStatus.CREATED
@@ -56,7 +61,7 @@ def create() -> Response:
 def delete(webhook_id: int) -> dict[str, Any]:
     """Tell an address nothing more."""
     with context.hub().database.transaction() as session:
-        webhooks.delete(session, context.actor(), known(webhook_id))
+        webhooks.delete(session, context.actor(), webhook_id)
     return {}
 
 
@@ -64,7 +69,7 @@ def delete(webhook_id: int) -> dict[str, Any]:
 def test(webhook_id: int) -> Response:
     """Send a test, and go on with a webhook that was disabled."""
     with context.hub().database.transaction() as session:
-        delivery = webhooks.test(session, context.actor(), known(webhook_id))
+        delivery = webhooks.test(session, context.actor(), webhook_id)
         answer = jsonify(delivery=delivery.id)
     answer.status_code = HTTPStatus.ACCEPTED
     return answer
@@ -76,16 +81,9 @@ def delivered(webhook_id: int) -> Response:
     before = paging.cursor()
     if isinstance(before, str):
         raise Invalid("The cursor is none of this hub's. Start from the first page.")
-    found = webhooks.delivered(
-        context.session(), context.actor(), known(webhook_id), before=before, limit=PAGE + 1
-    )
+    found = webhooks.delivered(context.session(), context.actor(), webhook_id, before=before, limit=PAGE + 1)
     items = [sent(delivery, act) for delivery, act in found[:PAGE]]
     return paging.page(items, items[-1]["id"] if len(found) > PAGE else None)
-
-
-def known(webhook_id: int) -> int:
-    """A number that databases can look for."""
-    return min(webhook_id, LARGEST)
 
 
 def described(webhook: Webhook) -> dict[str, Any]:

@@ -73,11 +73,10 @@ def command(
     with opened(data) as hub:
         from modelcenter.registry.adopting import operator
         from modelcenter.registry.mirror import mirror
-        from modelcenter.registry.upstream import HUGGING_FACE, Upstream
+        from modelcenter.registry.upstream import HUGGING_FACE, Upstream, own_token
 
         there = logins.normal(upstream or hub.settings.upstream or HUGGING_FACE)
-        is_ours = there == (hub.settings.upstream or there)
-        token = (hub.settings.upstream_token if is_ours else None) or logins.token(None, there)
+        token = own_token(hub.settings, there) or logins.token(None, there)
         with hub.database.session() as session:
             actor = operator(session, by)
         with Upstream(there, token) as source, shown("fetching") as progress:

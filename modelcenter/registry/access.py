@@ -70,6 +70,11 @@ class Actor:
         key = namespace.lower()
         return key in self.resources or (name is not None and f"{key}/{name.lower()}" in self.resources)
 
+    def reaches_into(self, namespace: str) -> bool:
+        """Whether the token is good for the account called `namespace` or something of it."""
+        key = namespace.lower()
+        return self.resources is None or any(each.partition("/")[0] == key for each in self.resources)
+
     def role_in(self, namespace: str, name: str | None = None) -> Role | None:
         """The role in the account called `namespace`, or as to its repository `name`.
 

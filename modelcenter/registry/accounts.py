@@ -154,9 +154,7 @@ def _resources(
 def tokens(session: Session, actor: Actor) -> Sequence[Token]:
     """The tokens of `actor`, the newest first. Raises NotAuthenticated, AccessDenied."""
     require_self(actor)
-    mine = (
-        select(Token).where(Token.account_id == actor.account_id).options(selectinload(Token.repositories))
-    )
+    mine = select(Token).where(Token.account_id == actor.account_id).options(selectinload(Token.repositories))
     return session.scalars(mine.order_by(Token.created_at.desc(), Token.id.desc())).all()
 
 

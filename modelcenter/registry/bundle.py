@@ -269,6 +269,9 @@ def _parts(file: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]
     while True:
         head = file.read(BLOCK)
         if head == bytes(BLOCK):
+            # An archive ends with two of them.
+            if file.read(BLOCK) != bytes(BLOCK) or file.read(1):
+                raise Invalid(f"The bundle is damaged after {last}: it does not end where its parts do.")
             return
         try:
             member = tarfile.TarInfo.frombuf(head, "ascii", "strict")
@@ -281,7 +284,8 @@ def _parts(file: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]
         yield member, stream
         for _ in stream:  # what was not wanted
             pass
-        file.read(-member.size % BLOCK)
+        if any(file.read(-member.size % BLOCK)):
+            raise Invalid(f"The bundle is damaged after {last}: its padding is not empty.")
 
 
 def _content(file: IO[bytes], member: tarfile.TarInfo) -> Iterator[bytes]:

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from modelcenter import __version__
 from modelcenter.errors import Invalid
-from modelcenter.registry import events, posting
+from modelcenter.registry import events, jobs, posting
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.tables import Account, Activity, Delivery, Job, Membership, Repository, Webhook, now
 
@@ -30,7 +30,7 @@ KEPT = timedelta(days=30)  # how long deliveries can be looked at
 GONE = 410  # with which a host says that it wants no more
 
 
-class NotDelivered(Exception):
+class NotDelivered(jobs.NotYet):
     """A host did not take what it was sent: the job is repeated."""
 
 
@@ -64,14 +64,21 @@ def enqueue(session: Session, webhook: Webhook, activity: Activity) -> Delivery:
 
 
 def deliver(hub: Hub, payload: Mapping[str, Any]) -> None:
-    """The job. Raises NotDelivered while the host does not take it; its row tells what became of it."""
+    """The job; its row tells what became of it.
+
+    Raises NotDelivered while the host does not take it, Hopeless where it is none that may be asked.
+    """
     with hub.database.session() as session:
         delivery = session.get(Delivery, payload["delivery"])
         webhook = session.get(Webhook, delivery.webhook_id) if delivery else None
         activity = session.get(Activity, delivery.activity_id) if delivery else None
     if delivery is None or webhook is None or activity is None or webhook.disabled_at is not None:
         return
-    status, problem = _sent(hub, webhook, activity, delivery.id)
+    refused = None
+    try:
+        status, problem = _sent(hub, webhook, activity, delivery.id)
+    except Invalid as error:
+        status, problem, refused = None, str(error), error
     with hub.database.transaction() as session:
         row = session.get(Delivery, delivery.id)
         if row is not None:
@@ -81,12 +88,14 @@ def deliver(hub: Hub, payload: Mapping[str, Any]) -> None:
         if kept is not None and status == GONE:
             kept.disabled_at = now()
         session.execute(delete(Delivery).where(Delivery.created_at < now() - KEPT))
+    if refused is not None:
+        raise jobs.Hopeless(f"{webhook.url}: {problem}") from refused
     if problem and status != GONE:
         raise NotDelivered(f"{webhook.url}: {problem}")
 
 
 def _sent(hub: Hub, webhook: Webhook, activity: Activity, number: int) -> tuple[int | None, str | None]:
-    """The host's status, and why it does not count where it does not."""
+    """The host's status, and why it does not count where it does not. Raises Invalid."""
     said = events.told(activity)
     body = json.dumps(
         {"type": said["event"], "timestamp": said["at"], "data": said}, ensure_ascii=False
@@ -101,7 +110,7 @@ def _sent(hub: Hub, webhook: Webhook, activity: Activity, number: int) -> tuple[
     }
     try:
         status = posting.post(webhook.url, body, headers, private=hub.settings.webhooks_private)
-    except (OSError, http.client.HTTPException, UnicodeError, Invalid) as error:
+    except (OSError, http.client.HTTPException, UnicodeError) as error:
         return None, f"{type(error).__name__}: {error}"[:500]
     return status, None if 200 <= status < 300 else f"The host answered with status {status}."
 

@@ -34,6 +34,10 @@ class Hopeless(Exception):
     """Raised by a handler whose job would fail again however often it is tried: its text says why."""
 
 
+class NotYet(Exception):
+    """Raised by a handler for what is somebody else's to mend: the job is repeated, its text says why."""
+
+
 def enqueue(
     session: Session,
     kind: str,
@@ -85,6 +89,9 @@ class Worker:
             problem: str | None = str(error)
             job.attempts = MAX_ATTEMPTS
             log.warning("Job %s (%s %s) is given up: %s", job.id, job.kind, job.payload, problem)
+        except NotYet as error:
+            problem = str(error)
+            log.warning("Job %s (%s) waits, attempt %s: %s", job.id, job.kind, job.attempts, problem)
         except Exception:  # whatever it is, it is the job's, and the next one is due
             problem = traceback.format_exc()
             log.exception("Job %s (%s %s) failed, attempt %s", job.id, job.kind, job.payload, job.attempts)

@@ -36,10 +36,13 @@ def get(session: Session, actor: Actor, repo_id: str) -> Repository:
     if repository is None:
         moved = select(Repository, FormerId.private).join(FormerId, FormerId.repository_id == Repository.id)
         row = session.execute(moved.where(FormerId.key == key)).one_or_none()
-        if row is not None and may(actor, "read", row[0]):
-            # An id that was never public is not told of by what has become public since.
-            if not row[1] or actor.role_in(row[0].namespace, row[0].name) is not None:
-                raise RepositoryMoved(repo_id, row[0].repo_id)
+        # An id that was never public is not told of by what has become public since.
+        if (
+            row is not None
+            and may(actor, "read", row[0])
+            and (not row[1] or actor.role_in(row[0].namespace, row[0].name) is not None)
+        ):
+            raise RepositoryMoved(repo_id, row[0].repo_id)
         raise RepositoryNotFound(repo_id)
     if not may(actor, "read", repository):
         raise RepositoryNotFound(repo_id)

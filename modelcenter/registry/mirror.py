@@ -66,7 +66,7 @@ from modelcenter.registry.tables import (
     Repository,
     now,
 )
-from modelcenter.registry.upstream import HUGGING_FACE, Described, Listed, Upstream
+from modelcenter.registry.upstream import Described, Listed, Upstream, own_token
 
 KIND = "mirror"
 PART_BYTES = 16 << 20  # of a large file are fetched and kept at once: so much is lost when a mirror is killed
@@ -227,8 +227,8 @@ def run(hub: Hub, payload: Mapping[str, Any]) -> None:
         if account is None:
             raise AccessDenied("Whoever asked for the mirror has no account here any more.")
         actor = accounts.actor_of(session, account, "write")
-    is_ours = payload["upstream"] == (hub.settings.upstream or HUGGING_FACE)
-    token = hub.settings.upstream_token if is_ours and payload["trusted"] and actor.is_admin else None
+    is_trusted = payload["trusted"] and actor.is_admin
+    token = own_token(hub.settings, payload["upstream"]) if is_trusted else None
     try:
         with Upstream(payload["upstream"], token) as upstream:
             mirror(

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager
 
-from modelcenter.errors import AccountNotFound, Invalid
+from modelcenter.errors import AccountNotFound, Invalid, NotFound
 from modelcenter.registry import accounts, activity
 from modelcenter.registry.access import Actor, require_organization, require_self
 from modelcenter.registry.tables import Account, Membership, Role
 
 ROLES: tuple[Role, ...] = ("read", "contributor", "write", "admin")
+MAX_FULLNAME = 200  # characters
 
 
 def create(session: Session, actor: Actor, name: str, *, fullname: str | None = None) -> Account:
@@ -29,6 +30,8 @@ def create(session: Session, actor: Actor, name: str, *, fullname: str | None = 
 
 def found(session: Session, actor: Actor, name: str, *, fullname: str | None = None) -> Account:
     """A new organisation that `actor` administers. Asks no rights. Raises AlreadyExists, Invalid."""
+    if fullname is not None and len(fullname) > MAX_FULLNAME:
+        raise Invalid(f"A full name has at most {MAX_FULLNAME} characters; found {len(fullname)}.")
     organization = accounts.add(session, name, "organization", fullname)
     session.add(Membership(organization_id=organization.id, account_id=actor.account_id, role="admin"))
     activity.record(session, actor, "organization.create", organization.name)
@@ -75,8 +78,8 @@ def set_role(
 ) -> None:
     """Gives `member` a role in `organization`; None takes it away. For its administrators and the hub's.
 
-    Whoever belongs to it may also leave. Raises AccountNotFound, Invalid, also where nobody would be left to
-    administer it, NotAuthenticated, AccessDenied.
+    Whoever belongs to it may also leave. Raises AccountNotFound, NotFound for who does not belong, Invalid,
+    also where nobody would be left to administer it, NotAuthenticated, AccessDenied.
     """
     if role is not None and role not in ROLES:
         raise Invalid(f"{role!r} is no role: expected one of {', '.join(ROLES)}.")
@@ -94,7 +97,7 @@ def set_role(
         _require_another_admin(session, group, account)
     if role is None:
         if membership is None:
-            return
+            raise NotFound(f"{account.name} does not belong to {group.name}.")
         session.delete(membership)
     elif membership is not None:
         membership.role = role

@@ -22,8 +22,11 @@ LONGEST = 2000  # characters of an address
 TUNNELS = tuple(ipaddress.ip_network(each) for each in ("64:ff9b::/96", "2002::/16", "2001::/32"))
 
 
-def checked(url: str) -> SplitResult:
-    """The parts of an address that may be posted to. Raises Invalid; where it leads is looked at later."""
+def checked(url: str, *, private: bool) -> SplitResult:
+    """The parts of an address that may be posted to. Raises Invalid; where a name leads is looked at later.
+
+    private: whether hosts of one's own network may be asked, too.
+    """
     if (
         len(url) > LONGEST
         or not url.isascii()
@@ -39,7 +42,31 @@ def checked(url: str) -> SplitResult:
         raise Invalid(f"The address is {url!r}; expected https://HOST/… or http://HOST/….")
     if parts.username is not None or parts.password is not None:
         raise Invalid("The address has a name or password, which would be sent in the clear. Leave them out.")
+    literal = _literal(host)
+    if literal is not None and not private:
+        _require_public(host, literal)
     return parts
+
+
+def _literal(host: str) -> str | None:
+    """The IP address that `host` is, in any of the forms that are looked up as one; None for a name."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return None
+
+
+def _require_public(host: str, address: str) -> None:
+    """Raises Invalid for an address of one's own network."""
+    if not is_public(address):
+        raise Invalid(
+            f"{host} is {address}, which is no public address. An operator may allow it by"
+            " MODELCENTER_WEBHOOKS_PRIVATE=on."
+        )
 
 
 def is_public(address: str) -> bool:
@@ -60,16 +87,12 @@ def post(
 
     private: whether hosts of one's own network may be asked, too.
     """
-    parts = checked(url)
+    parts = checked(url, private=private)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     found = {str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-    refused = sorted(each for each in found if not private and not is_public(each))
-    if refused:
-        raise Invalid(
-            f"{host} is {refused[0]}, which is no public address. An operator may allow it by"
-            " MODELCENTER_WEBHOOKS_PRIVATE=on."
-        )
+    for address in sorted(found) if not private else ():
+        _require_public(host, address)
     # One of the family that most networks have.
     connection = socket.create_connection((min(found, key=lambda each: (":" in each, each)), port), seconds)
     # Each read may wait for its own time: this ends all of them.

@@ -37,6 +37,7 @@ from modelcenter.errors import (
 from modelcenter.registry.blobs.interface import CHUNK, address
 from modelcenter.registry.git.packs import PACK_BYTES
 from modelcenter.registry.revisions import is_full_id
+from modelcenter.settings import Settings
 
 HUGGING_FACE = "https://huggingface.co"
 ATTEMPTS = 5  # of a request, as long as none of them brought anything
@@ -44,6 +45,11 @@ PAUSE_SECONDS = 0.5  # before the second; each further pause is twice as long
 SECONDS = 60.0  # of silence after which a connection is given up
 CONNECT_SECONDS = 10.0  # in which there has to be one
 _ID = re.compile(r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)?")
+
+
+def own_token(settings: Settings, endpoint: str) -> str | None:
+    """The hub's own token for the hub at `endpoint`: no other than its upstream is shown it."""
+    return settings.upstream_token if endpoint == (settings.upstream or HUGGING_FACE) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,15 +18,24 @@ MOST = 50  # of one person
 KEY_BYTES = 32
 
 
-def create(session: Session, actor: Actor, watched: str, url: str, wanted: Sequence[str] = ()) -> Webhook:
+def create(
+    session: Session,
+    actor: Actor,
+    watched: str,
+    url: str,
+    wanted: Sequence[str] = (),
+    *,
+    private: bool = False,
+) -> Webhook:
     """A new webhook of `actor`'s with a secret of its own.
 
-    watched: `OWNER`, all repositories of an account, or `OWNER/NAME`; wanted: names of EVENTS, none: all.
+    watched: `OWNER`, all repositories of an account, or `OWNER/NAME`; wanted: names of EVENTS, none: all;
+    private: whether `url` may be an address of the hub's own network.
     Raises Invalid, AccountNotFound, RepositoryNotFound, NotAuthenticated, AccessDenied.
     """
     _require(actor, "set up webhooks")
     assert actor.account_id is not None
-    posting.checked(url)
+    posting.checked(url, private=private)
     unknown = [name for name in wanted if name not in events.EVENTS]
     if unknown:
         raise Invalid(f"{unknown[0]!r:.100} is no event; expected some of {', '.join(events.EVENTS)}.")
@@ -64,7 +73,7 @@ def listed(session: Session, actor: Actor) -> Sequence[Webhook]:
 def get(session: Session, actor: Actor, number: int) -> Webhook:
     """One of the actor's own. Raises NotFound, also for another's."""
     _require(actor, "see webhooks")
-    webhook = session.get(Webhook, number)
+    webhook = session.get(Webhook, number) if number < 2**63 else None
     is_own = webhook is not None and webhook.account_id == actor.account_id
     if webhook is None or not is_own or not actor.is_good_for(*webhook.watched.split("/", 1)):
         raise NotFound(f"You have no webhook {number}.")

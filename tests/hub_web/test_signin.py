@@ -141,7 +141,13 @@ def test_a_token_is_made_shown_once_and_revoked(alice, hub):
     page = alice.get(place)
     assert plain not in page.text
     assert "ci …" + plain[-4:] in visible(page.text)
-    for wrong in ({"name": ""}, {"scope": "all"}, {"days": "7"}, {"resources": "nobody"}, {"resources": "alice/n"}):
+    for wrong in (
+        {"name": ""},
+        {"scope": "all"},
+        {"days": "7"},
+        {"resources": "nobody"},
+        {"resources": "alice/n"},
+    ):
         assert alice.post(place, data={**sent, "name": "x", **wrong}).status_code == 400, wrong
     sent = form(page.text, "/settings/tokens/revoke")
     assert alice.post("/settings/tokens/revoke", data=sent).status_code == 303

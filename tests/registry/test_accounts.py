@@ -87,7 +87,7 @@ def test_a_token_limited_to_a_repository_goes_with_it(hub):
     repositories.create(hub, ann, "ann/old", private=True)
     with hub.database.transaction() as session:
         limited = accounts.authenticate_token(session, token)
-        assert limited.resources == {"ann/new"}
+        assert limited.resources == frozenset({"ann/new"})
         assert repositories.get(session, limited, "ann/new")
         with pytest.raises(RepositoryNotFound):
             repositories.get(session, limited, "ann/old")

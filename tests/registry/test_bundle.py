@@ -168,6 +168,12 @@ def rewritten(file: io.BytesIO, **values: object) -> io.BytesIO:
     [
         (lambda file: io.BytesIO(file.getvalue()[: len(file.getvalue()) // 2]), "cut short in 'blobs/"),
         (lambda file: io.BytesIO(file.getvalue()[:-2_900_000]), "cut short in 'blobs/|ends before blobs/"),
+        (lambda file: io.BytesIO(file.getvalue() + b"x"), "does not end where its parts do"),
+        (lambda file: io.BytesIO(file.getvalue()[:-512]), "does not end where its parts do"),
+        (
+            lambda file: io.BytesIO(file.getvalue()[:-1025] + b"x" + bytes(1024)),
+            "its padding is not empty",
+        ),
         (lambda file: io.BytesIO(b"no bundle" * 100), "damaged or cut short after its beginning"),
         (lambda file: changed(file, OLD[100:110], bytes(10)), "blobs/[0-9a-f]{64} in the bundle is damaged"),
         (lambda file: changed(file, b"PACK", b"KCAP"), "objects.pack in the bundle is damaged"),

@@ -15,7 +15,16 @@ from datetime import timedelta
 import pytest
 
 from modelcenter.errors import AccessDenied, Invalid, NotAuthenticated, NotFound, RepositoryNotFound
-from modelcenter.registry import accounts, deliveries, discussions, events, lifecycle, moving, posting, webhooks
+from modelcenter.registry import (
+    accounts,
+    deliveries,
+    discussions,
+    events,
+    lifecycle,
+    moving,
+    posting,
+    webhooks,
+)
 from modelcenter.registry.access import ANONYMOUS
 from modelcenter.registry.jobs import Worker
 from modelcenter.registry.tables import Delivery, Job, now
@@ -69,7 +78,8 @@ def open_hub(hub):
 
 def hook(hub, actor, watched, url, wanted=()):
     with hub.database.transaction() as session:
-        return webhooks.create(session, actor, watched, url, wanted)
+        allowed = hub.settings.webhooks_private
+        return webhooks.create(session, actor, watched, url, wanted, private=allowed)
 
 
 def work(hub) -> None:
@@ -179,17 +189,53 @@ def test_a_host_that_is_gone_is_asked_no_more_until_a_test(open_hub, receiver):
     assert receiver.types() == ["repo.create", "webhook.test"]
 
 
-def test_nothing_is_sent_to_private_addresses(hub, receiver):
+def test_nothing_is_sent_to_private_addresses(hub, receiver, caplog):
     ann = person(hub, "ann")
-    for url in (receiver.url, receiver.url.replace("127.0.0.1", "localhost")):
-        hook(hub, ann, "ann", url, ["repo.create"])
+    hook(hub, ann, "ann", receiver.url.replace("127.0.0.1", "localhost"), ["repo.create"])
     lifecycle.create(hub, ann, "ann/m")
-    work(hub)
+    for _ in range(2):
+        work(hub)
     assert receiver.taken == []
     with hub.database.session() as session:
-        problems = [delivery.problem for delivery in session.query(Delivery)]
-    assert len(problems) == 2
-    assert all("MODELCENTER_WEBHOOKS_PRIVATE=on" in problem for problem in problems)
+        (delivery,) = session.query(Delivery)
+    assert delivery.attempts == 1
+    assert "MODELCENTER_WEBHOOKS_PRIVATE=on" in delivery.problem
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "[::1]",
+        "169.254.169.254",
+        "[::ffff:127.0.0.1]",
+        "2130706433",
+        "0.0.0.0",
+        "127.1",
+        "0x7f.1",
+    ],
+)
+def test_private_addresses_are_refused_where_they_are_given(hub, open_hub, host):
+    ann = person(hub, "ann")
+    with pytest.raises(Invalid, match="no public address"):
+        hook(hub, ann, "ann", f"http://{host}:8080/")
+    assert hook(open_hub, ann, "ann", f"http://{host}:8080/").url
+    assert hook(hub, ann, "ann", "http://1.1.1.1/").url
+
+
+def test_a_host_that_is_away_is_told_without_a_traceback(open_hub, caplog):
+    ann = person(open_hub, "ann")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+    hook(open_hub, ann, "ann", url, ["repo.create"])
+    lifecycle.create(open_hub, ann, "ann/m")
+    for _ in range(2):
+        work(open_hub)
+    with open_hub.database.session() as session:
+        assert [delivery.attempts for delivery in session.query(Delivery)] == [2]
+    assert url in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize(

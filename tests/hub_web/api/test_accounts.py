@@ -57,8 +57,17 @@ def test_members_come_change_and_go(server, api, bob, tokens, lab):
     assert [(member["user"], member["role"]) for member in members] == [("alice", "admin"), ("bob", "read")]
     assert "role" not in server.get(f"/api/organizations/{lab}/members").json()[0]
     assert role(server, tokens["bob"], lab, "bob", None) == 200  # whoever belongs may leave
+    assert role(server, tokens["bob"], lab, "bob", None) == 404
+    assert role(server, tokens["alice"], lab, "bob", None) == 404
     with pytest.raises(RepositoryNotFoundError):
         bob.model_info(f"{lab}/private")
+
+
+def test_names_have_an_end(server, tokens):
+    body = {"name": f"long-{next(numbers)}", "fullname": "名" * 201}
+    refused = server.request("POST", ORGANIZATIONS, tokens["alice"], json=body)
+    assert refused.status_code == 400
+    assert "200" in refused.json()["error"]
 
 
 def test_the_last_administrator_stays(server, tokens, lab):
@@ -95,6 +104,10 @@ def test_a_token_is_good_for_its_resources_alone(server, api, tokens, lab):
         "role": "write",
         "resources": [f"{lab.lower()}/one"],
     }
+    assert [org["name"] for org in limited.whoami()["orgs"]] == [lab]
+    own = {"name": "own", "resources": ["alice"]}
+    own = server.request("POST", TOKENS, tokens["alice"], json=own).json()["token"]
+    assert server.get("/api/whoami-v2", own).json()["orgs"] == []
     limited.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=f"{lab}/one")
     assert limited.model_info(f"{lab}/open").id == f"{lab}/open"
     with pytest.raises(RepositoryNotFoundError, match="limited to"):
@@ -127,6 +140,8 @@ def test_tokens_are_listed_and_taken_back(server, tokens):
         {"name": "x", "scope": "all"},
         {"name": "x", "expiresAt": "2001-01-01"},
         {"name": "x", "expiresAt": "soon"},
+        {"name": "x", "expiresAt": "9999-12-31T23:59:59-10:00"},
+        {"name": "x", "expiresAt": "0001-01-01T00:00:00+10:00"},
         {"name": "x", "resources": []},
         {"name": "x", "resources": "bob"},
         {"name": "x", "resources": ["bob/m/n"]},

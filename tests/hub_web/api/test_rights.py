@@ -120,7 +120,7 @@ ACTS: Mapping[str, Act] = {
     f"PUT {LAB}/<organization>/settings": Act("the organisation", {"privateByDefault": False}),
     "POST /api/modelcenter/tokens": Act("an account", {"name": "a"}),
     "DELETE /api/modelcenter/tokens/<number>": Act("an account"),
-    "POST /api/modelcenter/webhooks": Act("to hear", {"watched": "Lab", "url": "http://127.0.0.1/"}),
+    "POST /api/modelcenter/webhooks": Act("to hear", {"watched": "Lab", "url": "https://hooks.example.org/"}),
     "DELETE /api/modelcenter/webhooks/<int:webhook_id>": Act("a webhook"),
     "POST /api/modelcenter/webhooks/<int:webhook_id>/test": Act("a webhook", {}),
     "POST /login": Act("a form"),
@@ -263,7 +263,11 @@ FULLER: Mapping[str, dict[str, Any]] = {
         "requestId": "1",
     },
     "POST /api/modelcenter/tokens": {"name": "a", "scope": "read", "expiresAt": "a", "resources": ["Lab"]},
-    "POST /api/modelcenter/webhooks": {"watched": "Lab", "url": "http://127.0.0.1/", "events": ["repo"]},
+    "POST /api/modelcenter/webhooks": {
+        "watched": "Lab",
+        "url": "https://hooks.example.org/",
+        "events": ["repo"],
+    },
     f"POST {LAB}": {"name": "another", "fullname": "a"},
 }
 HOSTILE = ("\ud800", "a\0b", "9999-12-31T23:59:59-14:00", 10**30, -1, 1e300, True, None, [5], {"\udfff": 1})

@@ -12,7 +12,11 @@ ROOT = "/api/modelcenter/webhooks"
 
 
 def test_a_webhook_is_set_up_tried_and_taken_away(server, api):
-    wanted = {"watched": "alice", "url": f"{server.url}/health", "events": ["repo.create"]}
+    wanted = {
+        "watched": "alice",
+        "url": f"{server.url}/health".replace("127.0.0.1", "localhost"),
+        "events": ["repo.create"],
+    }
     made = server.request("POST", ROOT, server.token, json=wanted)
     assert made.status_code == 201
     webhook = made.json()
@@ -36,13 +40,16 @@ def test_wrong_webhooks_are_refused(server):
     for body, status in (
         ({"watched": "alice", "url": "file:///etc/passwd"}, 400),
         ({"watched": "alice", "url": "https://a.example", "events": "all"}, 400),
+        ({"watched": "alice", "url": "http://169.254.169.254/"}, 400),
         ({"watched": "alice/nowhere", "url": "https://a.example"}, 404),
         ({"url": "https://a.example"}, 400),
     ):
         assert server.request("POST", ROOT, server.token, json=body).status_code == status, body
     assert server.request("POST", ROOT, server.read_token, json={}).status_code in (400, 403)
     assert server.get(ROOT).status_code == 401
-    assert server.get(f"{ROOT}/{'9' * 30}/deliveries", server.token).status_code == 404
+    absent = server.get(f"{ROOT}/{'9' * 30}/deliveries", server.token)
+    assert absent.status_code == 404
+    assert "9" * 30 in absent.json()["error"]
 
 
 def test_events_are_told_in_order_and_nothing_private(server, api, repo):
