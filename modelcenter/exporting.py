@@ -130,8 +130,8 @@ def export(
         matched = match(read_config(LocalFiles(source)), header, architecture)
         audit = matched.audit(header)
         audit.require(source)
-        tied, _ = settle_copies(checkpoint, audit, matched)
-        config = matched.arranged(tied=tied)
+        matched = settle_copies(checkpoint, audit, matched)
+        audit, config = matched.audit(header), matched.config
         kept = read_config(LocalFiles(source)) if matched.dialect == to else kept_config(source, to)
         if kept is None:
             form(matched.family.name, to)

@@ -243,7 +243,7 @@ def loses_bits(stored: str, dtype: torch.dtype) -> bool:
     return torch.promote_types(own, dtype) != dtype
 
 
-def settle_copies(checkpoint: Checkpoint, audit: Audit, matched: Match) -> tuple[bool, tuple[str, ...]]:
+def settle_copies(checkpoint: Checkpoint, audit: Audit, matched: Match) -> Match:
     """Compare every redundant tensor with the one it repeats, bit for bit: see `Match.settle`."""
     return matched.settle(audit, checkpoint.header.tensors, differing(checkpoint))
 

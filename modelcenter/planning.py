@@ -144,10 +144,11 @@ def plan(
     is_split = world > 1 if is_sharded is None else is_sharded
     layout = "fused" if fuse else "separate" if is_split else "stored"
     matched.arranged(head, layout)  # an unknown head is told before any weight is compared
-    tied, corrections = matched.settle(whole_audit, tensors, differs or differing(files, header, True))
-    config = matched.arranged(head, layout, tied)
+    matched = matched.settle(whole_audit, tensors, differs or differing(files, header, True))
+    whole_audit = matched.audit(tensors)
+    config = matched.arranged(head, layout)
     weights = matched.weights(config, tensors)
-    accounts = audit(weights, tensors, spare=matched.weights(matched.arranged(None, layout, tied), tensors))
+    accounts = audit(weights, tensors, spare=matched.weights(matched.arranged(None, layout), tensors))
     accounts.require(files)
     kept = wanted or own_dtype(tensors, matched.configuration.values)
     wants = shares(config, rank, world) if is_split else {}
@@ -162,7 +163,7 @@ def plan(
         steps=tuple(steps(assigned(weights, tensors, wants), tensors, dtypes, mapped=mapped)),
         rank=rank,
         world=world,
-        corrections=(*matched.corrections, *corrections),
+        corrections=matched.corrections,
     )
 
 

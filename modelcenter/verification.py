@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from math import prod
 from pathlib import Path
@@ -220,16 +220,12 @@ def verify(
         return Verdict("damaged", str(error), architecture=_architecture(files), **seen)
     if (unknown := matched.unknown_class(audit)) is not None:
         return Verdict("unknown_architecture", str(unknown), architecture=_architecture(files), **seen)
-    corrections = matched.corrections
     if audit.ok:
         try:
-            tied, told = matched.settle(audit, header.tensors, differing(files, header, values))
+            matched = matched.settle(audit, header.tensors, differing(files, header, values))
         except CopyDiffers as error:
             return Verdict("damaged", str(error), matched.family.name, _architecture(files), **seen)
-        corrections += told
-        if not tied:
-            matched = replace(matched, config=matched.arranged(tied=False))
-            audit = matched.audit(header.tensors)
+        audit = matched.audit(header.tensors)
     return Verdict(
         status="complete" if audit.ok else "incomplete",
         problem="" if audit.ok else _capitalised(audit.problems()),
@@ -238,7 +234,7 @@ def verify(
         heads=matched.config.heads,
         facts=ModelFacts.of(matched.config),
         contradicted=contradicted(files, header, audit.derived, matched.config) if values else {},
-        corrections=corrections,
+        corrections=matched.corrections,
         unknown_modules=sentences.unknown if sentences else (),
         **seen,
         **_accounts(audit),

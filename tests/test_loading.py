@@ -12,8 +12,8 @@ import pytest
 import torch
 import transformers
 
-from modelcenter import load, verify
-from modelcenter.checkpoint.source import Checkpoint, LocalFiles
+from modelcenter import load, save, verify
+from modelcenter.checkpoint.source import Checkpoint, LocalFiles, read_header
 from modelcenter.errors import (
     CheckpointError,
     CheckpointNotFound,
@@ -24,6 +24,9 @@ from modelcenter.errors import (
     Mismatch,
     UnknownArchitecture,
 )
+from modelcenter.families.match import match
+from modelcenter.verification import read_config
+from modelcenter.weights.relations import names
 from tests.support import checkpoints
 from tests.support.checkpoints import copy_companions, folder, inputs, original, stored, write
 from tests.support.recipe import Recipe, old_rope, oldest_rope
@@ -294,6 +297,56 @@ def test_a_head_that_differs_makes_the_model_untied_and_is_told(
     assert (ask(model, recipe).logits - expected).abs().max() <= 1e-5 * expected.abs().max()
     bare = load(place, fuse=fuse, head="none")
     assert ask(bare, recipe).logits is None and copy in bare.report.audit.unused
+
+
+# Masked-lm heads whose matrix the files may hold once more: as in BERT, and those that never have two biases.
+MASKED = (
+    "albert-masked", "bert-masked", "deberta_v2-legacy", "distilbert-masked", "electra-generator",
+    "longformer-masked", "modernbert-masked", "mpnet-masked", "roberta-masked", "roformer-masked",
+)  # fmt: skip
+
+
+def head_names(recipe: Recipe) -> tuple[str, str]:
+    """How the file calls the bias of its masked-lm head, and the copy of its matrix."""
+    header = read_header(LocalFiles(folder(recipe))).tensors
+    matched = match(read_config(LocalFiles(folder(recipe))), header)
+    weights = matched.weights(matched.config, header)
+    [bias] = names(weights.rules["head.bias"])
+    return bias, next(copy for copy in weights.copies if copy.endswith("weight"))
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_a_head_that_differs_needs_no_second_bias(name: str, tmp_path: Path):
+    """transformers writes the bias of a tied head once."""
+    recipe = copies(name)
+    bias, matrix = head_names(recipe)
+    tensors = stored(folder(recipe))
+    tables = ("word_embeddings.weight", "tok_embeddings.weight")
+    embedding = next(tensor for name, tensor in tensors.items() if name.endswith(tables))
+    second = {matrix.replace("weight", "bias"): None}
+    place = altered(tmp_path / "a", recipe, {matrix: 2 * embedding} | second | {bias: tensors[bias]})
+    model = load(place)
+    [told] = model.report.corrections
+    assert matrix in told and "untied" in told and verify(LocalFiles(place)).corrections == (told,)
+    expected = 2 * ask(load(folder(recipe)), recipe).logits - tensors[bias]
+    assert (ask(model, recipe).logits - expected).abs().max() <= 1e-5 * expected.abs().max()
+    save(model, tmp_path / "b")
+    written = stored(tmp_path / "b")
+    assert written.keys() == stored(place).keys() and same(written[matrix], 2 * embedding)
+    with pytest.raises(Invalid, match="without the heads"):
+        save(load(place, head="none"), tmp_path / "c")
+
+
+@pytest.mark.parametrize("name", ["bert-masked", "roberta-masked"])
+def test_a_second_bias_that_differs_without_a_matrix_of_its_own_is_refused_by_name(name: str, tmp_path: Path):
+    recipe = copies(name)
+    bias, matrix = head_names(recipe)
+    second = matrix.replace("weight", "bias")
+    place = altered(tmp_path, recipe, {second: 2 * stored(folder(recipe))[bias]})
+    with pytest.raises(CopyDiffers) as refused:
+        load(place)
+    assert (refused.value.copy, refused.value.original) == (second, bias)
+    assert verify(LocalFiles(place)).problem == str(refused.value)
 
 
 def test_zeros_of_either_sign_differ_and_nans_of_the_same_bits_do_not(tmp_path: Path):

@@ -172,7 +172,7 @@ def huggingface(c: DisentangledEncoder) -> WeightMap:
 
 def names(c: DisentangledEncoder, layer: Any) -> WeightMap:
     """The map of an encoder whose layers' rules are `layer`."""
-    is_original = isinstance(c.head, MaskedLanguageHead) and not c.head.own_bias
+    is_original = isinstance(c.head, MaskedLanguageHead) and c.head.tied and not c.head.own_bias
     original: RulesLike = {
         "head.dense.*": "lm_predictions.lm_head.dense.*",
         "head.norm.*": "lm_predictions.lm_head.LayerNorm.*",

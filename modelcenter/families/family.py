@@ -125,9 +125,3 @@ def with_blocks(config: c.ModelConfig, change: Callable[[c.Block], c.Block]) -> 
             decoder=config.decoder and replace(config.decoder, blocks=changed(config.decoder.blocks)),
         )
     return replace(config, blocks=changed(config.blocks))
-
-
-def untied(config: c.ModelConfig) -> c.ModelConfig:
-    """`config` with a head of its own."""
-    assert config.head is not None
-    return replace(config, head=replace(config.head, tied=False))  # type: ignore[arg-type]

@@ -13,9 +13,9 @@ from modelcenter.errors import CopyDiffers, UnknownArchitecture
 from modelcenter.families import native, openbmb
 from modelcenter.families.configuration import Configuration
 from modelcenter.families.decoders import CLASSIFYING as DECODER_TASKS
-from modelcenter.families.family import Family, Header, in_layout, untied, with_head
+from modelcenter.families.family import Family, Header, in_layout, with_head
 from modelcenter.families.table import CLASSES, FAMILIES
-from modelcenter.models.config import ClassificationHead, Decoder, ModelConfig, check_size
+from modelcenter.models.config import ClassificationHead, Decoder, MaskedLanguageHead, ModelConfig, check_size
 from modelcenter.weights.plan import Audit, audit
 from modelcenter.weights.relations import sources
 from modelcenter.weights.rules import WeightMap, wrapper
@@ -63,42 +63,44 @@ class Match:
             f"{audit.problems()}."
         )
 
-    def head_sources(self, header: Header) -> tuple[str, ...]:
-        """The tensors that a head of its own would read where the model's is tied."""
-        config = untied(self.config)
-        weights = self.weights(config, header)
-        own = set(config.parameters()) - set(self.config.parameters())
-        return tuple(
-            s.names[0] for name in own for s, _ in sources(weights.rules[name], config.parameters()[name])
-        )
+    def untied(self, header: Header) -> Match | None:
+        """The same with a head of its own, None where the files do not hold one: with a bias of its own or,
+        as files of tied models have it, without."""
+        head: Any = getattr(self.config, "head", None)
+        if head is None or not head.tied:
+            return None
+        heads = [replace(head, tied=False)]
+        if isinstance(head, MaskedLanguageHead) and head.own_bias:
+            heads.append(replace(head, tied=False, own_bias=False))
+        matches = (replace(self, config=replace(self.config, head=own)) for own in heads)
+        return next((matched for matched in matches if matched.audit(header).ok), None)
 
-    def settle(
-        self, audit: Audit, header: Header, differs: Callable[[str, str], bool]
-    ) -> tuple[bool, tuple[str, ...]]:
-        """Compare every redundant tensor with the one it repeats: (whether the head stays tied, corrections).
+    def settle(self, audit: Audit, header: Header, differs: Callable[[str, str], bool]) -> Match:
+        """Compare every redundant tensor with the one it repeats.
 
         differs: whether the first of two tensors holds other values than the second. A head that does makes
-        the model untied, whatever config.json says. Raises CopyDiffers for any other: nothing is dropped.
+        the model untied, whatever config.json says, and this a correction. Raises CopyDiffers for any other:
+        nothing is dropped.
         """
-        tied, corrections = True, []
-        head = getattr(self.config, "head", None)
-        for copy, original in audit.copies.items():
-            if not differs(copy, original):
-                continue
-            if head is None or not head.tied or copy not in self.head_sources(header):
+        different = {copy: original for copy, original in audit.copies.items() if differs(copy, original)}
+        if not different:
+            return self
+        own = self.untied(header)
+        for copy, original in different.items():
+            if own is None or copy in own.audit(header).copies:
                 raise CopyDiffers(copy, original, header[copy].file)
-            tied = False
-            corrections.append(
-                f"config.json ties {copy} to {original}, the files hold other values: loaded untied."
-            )
-        return tied, tuple(corrections)
+        assert own is not None
+        told = (
+            f"config.json ties {copy} to {original}, the files hold other values: loaded untied."
+            for copy, original in different.items()
+        )
+        return replace(own, corrections=(*self.corrections, *told))
 
-    def arranged(self, head: str | None = None, layout: str = "stored", tied: bool = True) -> ModelConfig:
-        """The config that is asked for: see `with_head`, `in_layout`. tied: whether a tied head stays so."""
-        carried = self.config if tied else untied(self.config)
-        if self.dialect == native.DIALECT and native.is_stacked(carried):
+    def arranged(self, head: str | None = None, layout: str = "stored") -> ModelConfig:
+        """The config that is asked for: see `with_head`, `in_layout`."""
+        if self.dialect == native.DIALECT and native.is_stacked(self.config):
             layout = "stored"  # as it runs fastest and splits over ranks
-        return in_layout(with_head(carried, head), layout)
+        return in_layout(with_head(self.config, head), layout)
 
 
 def family(name: str) -> Family:

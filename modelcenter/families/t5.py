@@ -50,13 +50,14 @@ def stacks(
     tied: bool,
     scaled: bool,
     projection: str = "relu",
-    own_bias: bool = False,
+    bias_in_each: bool = False,
     scale: float | None = 1.0,
 ) -> EncoderDecoder:
     """A model of T5's kind.
 
-    tied, scaled: its head. projection: the default of `feed_forward_proj`. own_bias: whether each layer has a
-    relative bias of its own (UMT5). scale: of the attentions' logits; T5's went into the initialisation.
+    tied, scaled: its head. projection: the default of `feed_forward_proj`. bias_in_each: whether
+    each layer has its own relative bias (UMT5). scale: of the attentions' logits; T5's went into the
+    initialisation.
     """
     hidden_size, num_heads, head_dim = hf.integer("d_model"), hf.integer("num_heads"), hf.integer("d_kv")
     gated, activation = feedforward_kind(hf, projection)
@@ -88,12 +89,12 @@ def stacks(
             num_heads=num_heads,
         )
         block = Block(
-            attention=replace(own, causal=is_decoder, relative_bias=positions if own_bias else None),
+            attention=replace(own, causal=is_decoder, relative_bias=positions if bias_in_each else None),
             cross_attention=cross if is_decoder else None,
             feedforward=feedforward,
             norm=norm,
         )
-        return Side(blocks=(block,) * num_layers, norm=norm, positions=None if own_bias else positions)
+        return Side(blocks=(block,) * num_layers, norm=norm, positions=None if bias_in_each else positions)
 
     num_layers = hf.layers("num_layers")
     is_encoder = hf.architecture.endswith(("EncoderModel", "TokenClassification"))

@@ -16,7 +16,7 @@ def config(hf: Configuration, header: Header) -> EncoderDecoder:
     tied = hf.flag("tie_word_embeddings", default=True)
     # The original scales as a tied head's alone, and its heads are not tied; transformers 5 scales always,
     # which leaves the most likely token what it is.
-    return t5.stacks(hf, tied=tied, scaled=True, projection="gated-gelu", own_bias=True)
+    return t5.stacks(hf, tied=tied, scaled=True, projection="gated-gelu", bias_in_each=True)
 
 
 FAMILY = Family(

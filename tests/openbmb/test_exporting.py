@@ -187,6 +187,22 @@ def test_what_transformers_wrote_comes_back_bit_for_bit(recipe, tmp_path):
     assert lost or recipe.apart or ours == theirs
 
 
+def test_a_head_that_is_untied_by_its_values_keeps_its_one_bias(tmp_path):
+    recipe = next(r for r in checkpoints.BERT if r.name == "bert-masked-copies")
+    values = checkpoints.stored(checkpoints.folder(recipe))
+    del values["cls.predictions.decoder.bias"]
+    matrix = 2 * values["bert.embeddings.word_embeddings.weight"]
+    checkpoints.copy_companions(checkpoints.folder(recipe), tmp_path / "source")
+    checkpoints.write(tmp_path / "source", values | {"cls.predictions.decoder.weight": matrix})
+    export(tmp_path / "source", tmp_path / "mc", "modelcenter")
+    export(tmp_path / "mc", tmp_path / "back", "huggingface")
+    asked = checkpoints.inputs(recipe)
+    with torch.no_grad():
+        expected = load(tmp_path / "source")(**asked).logits
+        for form in ("mc", "back"):
+            assert relative_error(load(tmp_path / form)(**asked).logits, expected, None) < TOLERANCE, form
+
+
 @pytest.mark.parametrize(
     "family", ["bert", "gpt2", "gptj", "llama", "opt", "roberta", "longformer", "t5", "cpmant"]
 )

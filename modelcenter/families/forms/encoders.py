@@ -77,14 +77,15 @@ def _encoder_to_original(c: Encoder, get: Get) -> Adapted:
     notes: tuple[str, ...] = ()
     if c.next_sentence is not None:
         notes = (without(c.next_sentence),)
-    made, duplicates = replace(c, next_sentence=None), {}
+    made, duplicates, values = replace(c, next_sentence=None), {}, {}
     if isinstance(c.head, MaskedLanguageHead):
         if c.head.tied:
             duplicates = {"lm_head.decoder.weight": "input_embedding.weight"}
             notes = (*notes, _REPEATED)
         else:
-            made = replace(made, head=replace(c.head, bias=False))
-    return Adapted(made, notes=notes, duplicates=duplicates)
+            made = replace(made, head=replace(c.head, bias=False, own_bias=True))
+            values = {} if c.head.own_bias else {"head.decoder.bias": lambda get: get("head.bias")}
+    return Adapted(made, values, notes=notes, duplicates=duplicates)
 
 
 def _roberta_to_original(c: Encoder, get: Get) -> Adapted:
@@ -109,11 +110,11 @@ def _counting(c: Any, counts: str) -> Any:
 
 def _encoder_to_huggingface(c: Encoder, get: Get) -> Adapted:
     """transformers' untied head has a second bias, which no logit reads."""
-    if not isinstance(c.head, MaskedLanguageHead) or c.head.tied or c.head.bias:
+    if not isinstance(c.head, MaskedLanguageHead) or c.head.tied or (c.head.bias and c.head.own_bias):
         return Adapted(c)
-    return Adapted(
-        replace(c, head=replace(c.head, bias=True)), {"head.bias": lambda get: get("head.decoder.bias")}
-    )
+    lacking, there = ("bias", "decoder.bias") if c.head.own_bias else ("decoder.bias", "bias")
+    head = replace(c.head, bias=True, own_bias=True)
+    return Adapted(replace(c, head=head), {f"head.{lacking}": lambda get: get(f"head.{there}")})
 
 
 FORMS: Mapping[str, Mapping[str, Form]] = {
