@@ -80,6 +80,19 @@ def test_old_ids_are_free_for_others_and_for_the_way_back(hub, ann):
     assert get(hub, ann, "ann/n").id == created.id
 
 
+def test_an_old_id_that_was_used_again_leads_nowhere_when_it_is_free(hub, ann):
+    """Whoever meant its last repository by it is not sent to another."""
+    repositories.create(hub, ann, "ann/old")
+    move(hub, ann, "ann/old", "ann/new")
+    repositories.create(hub, ann, "ann/old")
+    with hub.database.transaction() as session:
+        repositories.delete(session, ann, "ann/old")
+    with pytest.raises(RepositoryNotFound) as error:
+        get(hub, ann, "ann/old")
+    assert not isinstance(error.value, RepositoryMoved)
+    assert get(hub, ann, "ann/new").repo_id == "ann/new"
+
+
 def test_the_spelling_of_an_id_can_be_changed(hub, ann):
     repositories.create(hub, ann, "ann/m")
     assert move(hub, ann, "ann/m", "ann/M") == "ann/M"
