@@ -104,6 +104,7 @@ def asked(per_page: int) -> search.Query:
     bounds = parameter_bounds(request.args.get("num_parameters", ""))
     return search.Query(
         text=request.args.get("search", ""),
+        in_id=True,
         task=tuple(values("pipeline_tag")),
         organization=tuple(values("author")),
         tags=(*values("filter"), *(tag for app in values("apps") for tag in APPS.get(app, ()))),

@@ -29,6 +29,7 @@ from sqlalchemy import (
     or_,
     select,
     table,
+    union,
     union_all,
 )
 from sqlalchemy.dialects import postgresql
@@ -82,10 +83,12 @@ class Query:
 
     text: words in Chinese, English or both. loads: `yes`, of hosted models with a complete verdict.
     size: names of SIZES. tags: all of these, as the index spells them (`license:mit`, `safetensors`, `zh`).
-    sort: the empty one is relevance where there are words, else updated.
+    sort: the empty one is relevance where there are words, else updated. in_id: a model is also found by any
+    part of its id, as the Hub's protocol has it; each word must be one.
     """
 
     text: str = ""
+    in_id: bool = False
     task: tuple[str, ...] = ()
     language: tuple[str, ...] = ()
     family: tuple[str, ...] = ()
@@ -233,10 +236,15 @@ def _hits(session: Session, query: Query, asked: Sequence[Word], actor: access.A
         .outerjoin(Model, Model.repository_id == Repository.id)
         .where(access.visible(actor))
     )
-    if asked:
-        found = _matching(session, found, asked)
-    elif query.text.strip():
-        found = found.where(literal(False))  # words, but none that could be looked for
+    if query.text.strip():
+        # Words, of which none may be one that could be looked for.
+        matching = [_matching(session, asked)] if asked else []
+        if asked and not _is_sqlite(session):  # for the score
+            found = found.outerjoin(_INDEX_PG, _INDEX_PG.c.repository_id == Repository.id)
+        if query.in_id:
+            parts = (Repository.key.contains(part, autoescape=True) for part in query.text.lower().split())
+            matching.append(select(Repository.id).where(*parts))
+        found = found.where(Repository.id.in_(union(*matching)) if matching else literal(False))
     for tag in query.tags:
         found = found.where(_has(Repository.id, "tag", [tag]))
     if query.min_parameters is not None:
@@ -372,17 +380,16 @@ def _one_spelling(values: list[tuple[str, int, int]]) -> list[tuple[str, int, in
     ]
 
 
-def _matching(session: Session, found: Select[Any], asked: Sequence[Word]) -> Select[Any]:
-    """`found` with only the models that have all the words, where they tell what a model is."""
+def _matching(session: Session, asked: Sequence[Word]) -> Select[Any]:
+    """The ids of the models that have all the words, where they tell what a model is."""
     if _is_sqlite(session):
         parts = (
             f"{{name tags}} : {_sqlite_word(word)}" if word.is_property else _sqlite_word(word)
             for word in asked
         )
-        return found.where(Repository.id.in_(_sqlite_matches(" AND ".join(f"({part})" for part in parts))))
+        return _sqlite_matches(" AND ".join(f"({part})" for part in parts))
     index = _INDEX_PG
-    found = found.join(index, index.c.repository_id == Repository.id)
-    found = found.where(_at(index.c.terms, " & ".join(map(_postgresql_word, asked))))
+    found = select(index.c.repository_id).where(_at(index.c.terms, " & ".join(map(_postgresql_word, asked))))
     if properties := [word for word in asked if word.is_property]:
         told = func.array_to_tsvector(func.array_cat(index.c.name, index.c.tags))
         found = found.where(_at(told, " & ".join(map(_postgresql_word, properties))))

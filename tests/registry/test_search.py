@@ -271,6 +271,20 @@ def test_the_model_that_is_named_comes_first(session, question):
     assert find(session, Query(text=question), ANONYMOUS).rows[0].repository.repo_id == FIRST[question]
 
 
+def test_any_part_of_an_id_finds_it_where_that_is_asked_for(session):
+    every = ids(session)
+    for text in ("ERT", "alice/t", "nsaido/Cr", "bert zh", "y-bert", "-"):
+        parts = text.lower().split()
+        assert {name for name in every if all(part in name.lower() for part in parts)} <= set(
+            found := ids(session, text=text, in_id=True)
+        )
+        # What words find comes first, in the same order.
+        by_words = ids(session, text=text)
+        assert [name for name in found if name in by_words] == by_words
+    assert ids(session, text="iny-ber", in_id=True) == ["alice/tiny-bert-zh"]
+    assert ids(session, text="iny_ber", in_id=True) == ids(session, text="%", in_id=True) == []
+
+
 def test_words_of_a_question_narrow_it(session):
     assert set(ids(session, text="qwen 7b")) < set(ids(session, text="qwen"))
     assert "huggyllama/llama-30b" not in ids(session, text="llama3")

@@ -122,6 +122,7 @@ def test_the_list_filters_and_sorts(api):
     assert ids(api.list_models(pipeline_tag="fill-mask")) == {"upstream-org/bert-chinese"}
     assert ids(api.list_models(search="plain")) == {f"alice/plain-{number}" for number in range(5)}
     assert ids(api.list_models(search="对话")) == {"alice/chat"}
+    assert ids(api.list_models(search="Lain-3")) == {"alice/plain-3"}
     assert ids(api.list_models(num_parameters="min:100M,max:200M")) == {"upstream-org/bert-chinese"}
     assert ids(api.list_models(gated=True)) == set()
     by_age = [model.id for model in api.list_models(sort="created_at", author="alice")]
