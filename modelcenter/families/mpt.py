@@ -18,7 +18,7 @@ from modelcenter.families.decoders import (
     decoder_map,
     layer_norm,
 )
-from modelcenter.families.family import Family, Header
+from modelcenter.families.family import Family, Header, carries
 from modelcenter.models.config import Alibi, Block, Decoder, FeedForward, LanguageHead, Learned, QueryKeyNorm
 from modelcenter.weights.rules import RulesLike, WeightMap, qkv_sections, within
 
@@ -65,6 +65,12 @@ def config(hf: Configuration, header: Header) -> Decoder:
         norm=norm,
     )
     is_learned = not has_alibi and hf.flag("learned_pos_emb", default=True)
+    if is_learned and header and not carries(header, "wpe."):
+        raise ConfigurationInvalid(
+            "has attn_config with alibi false, and the files lack transformer.wpe.weight, the learned "
+            "positions in its place. transformers' MPT adds ALiBi whatever alibi says: with alibi true they "
+            "load as it runs them"
+        )
     return decoder(
         hf,
         header,

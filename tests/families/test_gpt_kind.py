@@ -89,6 +89,7 @@ UNSUPPORTED: list[tuple[str, dict[str, Any], str]] = [
     ("falcon", {"parallel_attn": False}, "parallel_attn False"),
     ("falcon-7b", {"num_ln_in_parallel_attn": 2}, "2 norms a layer"),
     ("mpt", {"attn_config": {"prefix_lm": True}}, "prefix_lm True"),
+    ("mpt", {"attn_config": {"alibi": False}}, "lack transformer.wpe.weight"),
     ("mpt", {"attn_config": [1]}, "attn_config that is no table"),
     ("mpt", {"attn_config": {"rope": True}}, "rope True"),
     ("mpt", {"attn_config": {"attn_type": "linear"}}, "attn_type 'linear'"),
