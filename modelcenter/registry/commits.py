@@ -15,9 +15,10 @@ from modelcenter.errors import (
     RepositoryNotFound,
     RevisionNotFound,
 )
-from modelcenter.registry import gitattributes, history, lifecycle, pulls, revisions, uploads
+from modelcenter.registry import describing, gitattributes, history, lifecycle, pulls, revisions, uploads
 from modelcenter.registry.access import Actor
 from modelcenter.registry.blobs.interface import Blob
+from modelcenter.registry.cards import MAX_TEXT, Card, read_card
 from modelcenter.registry.contents import known_files
 from modelcenter.registry.discussions import MAX_COMMENT, MAX_TITLE
 from modelcenter.registry.gitattributes import Attributes
@@ -91,6 +92,7 @@ def commit(
     if repository.is_linked:
         lifecycle.stage_attributes(hub)
     staged = stage(hub, operations)
+    card = _card(hub, operations, staged)
     with hub.database.transaction() as session:
         repository = _open(session, actor, repo_id, name, revision)
         if repository.is_linked:  # of several first commits one hosts the entry, the others follow it
@@ -124,6 +126,8 @@ def commit(
         if request is not None:
             pulls.note_commit(session, actor, request, new)
         lifecycle.moved(session, actor, repository, ref, new)
+        if card is not None and name == HEADS + repository.default_branch:
+            describing.take_card(session, repository, new, card)
         return CommitResult(repository.repo_id, name, new.oid, changed=True)
 
 
@@ -167,6 +171,16 @@ def _proposable(
     if not base.startswith(HEADS):
         raise Invalid(f"{base} is no branch: a pull request asks a branch to take its commits.")
     return repository, revisions.resolve(session, repository, parent) if parent else branch
+
+
+def _card(hub: Hub, operations: Sequence[Operation], staged: Sequence[Stored | None]) -> Card | None:
+    """The card that the operations bring; None where they leave it, or it is a large file."""
+    found = {operation.path: stored for operation, stored in zip(operations, staged, strict=True)}
+    stored = found.get("README.md")
+    if stored is None:
+        return None
+    with hub.blobs.open(stored.blob.sha256) as stream:
+        return read_card(stream.read(MAX_TEXT))
 
 
 def branch_ref(revision: str) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from modelcenter.registry.cards import MAX_TEXT, read_card
-from modelcenter.registry.contents import Entry
-from modelcenter.registry.facts import Evidence, describe, read_json
+from modelcenter.registry.cards import MAX_TEXT, Card, read_card
+from modelcenter.registry.contents import Entry, tree
+from modelcenter.registry.facts import Evidence, describe, describe_card, publish, read_json, written
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.revisions import HEADS, standing
 from modelcenter.registry.tables import Commit, Model, Ref, Repository, Withdrawal
@@ -63,6 +63,18 @@ def evidence(
         commit=commit,
         verdict=verdict,
     )
+
+
+def take_card(session: Session, repository: Repository, head: Commit, card: Card) -> None:
+    """Has lists say what the card of a new head says; what its files hold follows with the job."""
+    model = session.get(Model, repository.id, populate_existing=True)
+    if model is None:
+        return
+    entries = tree(session, repository, head, recursive=True)
+    names = [entry.path for entry in entries if entry.kind == "file"]
+    seeded = read_card(model.card_text) if model.card_text else None
+    describe_card(repository, model, Evidence(card=card, config=model.config, files=names), seeded)
+    publish(session, repository, model, written(card, seeded))
 
 
 def heads(session: Session, repositories: Sequence[Repository]) -> dict[int, str]:

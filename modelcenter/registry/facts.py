@@ -65,7 +65,7 @@ def describe(repository: Repository, model: Model, found: Evidence, seeded: Card
 
     seeded: the card of the entry that it was before its upload; says what the upload leaves unsaid.
     """
-    card, facts = found.card, found.card.facts
+    facts = found.card.facts
     known = seeded or Card()
     shape = found.verdict.facts if found.verdict else None
     config = found.config
@@ -113,11 +113,17 @@ def describe(repository: Repository, model: Model, found: Evidence, seeded: Card
     }
     for name, keys in shapes.items():
         setattr(model, name, count(name, getattr(shape, name, None), *(config.get(key) for key in keys)))
+    model.config = {key: config[key] for key in _CONFIG_KEYS if key in config}
+    describe_card(repository, model, found, seeded)
+
+
+def describe_card(repository: Repository, model: Model, found: Evidence, seeded: Card | None = None) -> None:
+    """As `describe`, but only what the card says, with the names of the files and the configuration."""
+    card, known, config = found.card, seeded or Card(), found.config
     model.license = _word(card.license, known.license)
     model.pipeline_tag = _word(card.pipeline_tag, known.pipeline_tag, _task(model.architecture, found.files))
     model.library = _word(card.library, known.library, _library(found.files, config))
     model.card = _merged(card.metadata, known.metadata)
-    model.config = {key: config[key] for key in _CONFIG_KEYS if key in config}
     titles, descriptions = known.titles | card.titles, known.descriptions | card.descriptions
     model.title_en, model.title_zh = titles.get("en"), titles.get("zh")
     model.description_en, model.description_zh = descriptions.get("en"), descriptions.get("zh")
@@ -144,6 +150,11 @@ def publish(session: Session, repository: Repository, model: Model, card: Card) 
     )
     search.index(session, document(repository, model, card, list(languages)))
     session.flush()
+
+
+def written(card: Card, seeded: Card | None) -> Card:
+    """The card whose text is searched: the upload's, else its entry's."""
+    return card if card.body.strip() or seeded is None else seeded
 
 
 def document(repository: Repository, model: Model, card: Card, languages: list[str]) -> search.Document:

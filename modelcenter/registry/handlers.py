@@ -25,7 +25,7 @@ from modelcenter.registry import (
     proposals,
     verify,
 )
-from modelcenter.registry.cards import Card, read_card
+from modelcenter.registry.cards import read_card
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.repositories import RevisionFiles
 from modelcenter.registry.revisions import HEADS
@@ -79,7 +79,7 @@ def _write(session: Session, repository: Repository, model: Model | None, found:
     seeded = read_card(model.card_text) if model.card_text else None
     facts.describe(repository, model, found, seeded)
     model.updated_at = now()
-    facts.publish(session, repository, model, _words(found.card, seeded))
+    facts.publish(session, repository, model, facts.written(found.card, seeded))
 
 
 def _queue_conversion(
@@ -89,11 +89,6 @@ def _queue_conversion(
     ref = session.get(Ref, (repository.id, HEADS + repository.default_branch))
     if ref is not None and session.get(Conversion, (repository.id, commit.oid)) is None:
         conversions.queue(session, ref, requested_by_id)
-
-
-def _words(card: Card, seeded: Card | None) -> Card:
-    """The card whose text is searched: the upload's, else its entry's."""
-    return card if card.body.strip() or seeded is None else seeded
 
 
 HANDLERS: Mapping[str, jobs.Handler] = {

@@ -36,6 +36,26 @@ def listed(hub) -> tuple[str | None, dict[str, int]]:
     return row.model.verdict, dict(page.facets["loads"])
 
 
+def test_lists_say_what_a_card_says_when_its_commit_is_answered(hub, alice):
+    with hub.database.session() as session:
+        (before,) = find(session, Query(), ANONYMOUS).rows
+    card = "---\nlicense: mit\nlanguage: zh\npipeline_tag: fill-mask\ntags: [legal]\n---\nOf statutes.\n"
+    commit(hub, alice, "alice/law", {"README.md": card.encode()})
+    with hub.database.session() as session:
+        (row,) = find(session, Query(text="statutes", tags=("license:mit", "zh", "legal")), ANONYMOUS).rows
+        assert before.model is not None and row.model is not None
+        assert (row.model.pipeline_tag, row.model.library) == ("fill-mask", "transformers")
+        assert row.model.parameters == before.model.parameters
+        told = row.model.tags
+    Worker(hub, HANDLERS).run_all()
+    with hub.database.session() as session:
+        (row,) = find(session, Query(text="statutes", tags=("license:mit",)), ANONYMOUS).rows
+        assert row.model is not None and row.model.tags == told
+    commit(hub, alice, "alice/law", {"README.md": b""})
+    with hub.database.session() as session:
+        assert not find(session, Query(tags=("license:mit",)), ANONYMOUS).rows
+
+
 def test_a_verdict_is_of_the_head_or_there_is_none(hub, alice):
     assert listed(hub) == ("complete", {"yes": 1})
     with hub.database.transaction() as session:
