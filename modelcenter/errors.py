@@ -318,10 +318,13 @@ class AllWithdrawn(RevisionNotFound):
 
     code = "all-withdrawn"
 
-    def __init__(self, repository: str, revision: str) -> None:
-        self.repository, self.revision = repository, revision
+    def __init__(self, repository: str, revision: str, commit: str, reason: str) -> None:
+        """commit: where the revision is, which may still be named by its id; reason: the owners'."""
+        self.repository, self.revision, self.commit, self.reason = repository, revision, commit, reason
         ModelCenterError.__init__(
-            self, f"All of {revision} in {repository} was withdrawn by its owners. Name another revision."
+            self,
+            f"All of {revision} in {repository} was withdrawn by its owners: {reason.rstrip('.')}. Name "
+            "another revision.",
         )
 
 
@@ -620,7 +623,7 @@ class HubUntrusted(HubUnreachable):
             self,
             f"The certificate of {endpoint} cannot be trusted ({problem}), so nothing was sent. If an "
             "authority of your own signed it, or a proxy of yours replaces it, name the file with that "
-            "authority's certificate by --ca FILE or SSL_CERT_FILE.",
+            "authority's certificate by --ca FILE, REQUESTS_CA_BUNDLE (for commands) or SSL_CERT_FILE.",
         )
 
 
@@ -632,7 +635,22 @@ def unreachable(endpoint: str, error: Exception) -> HubUnreachable:
         return HubUntrusted(endpoint, reason or problem)
     if type(error).__name__ == "ProxyError":
         problem = f"the proxy in between says: {problem}"
+    elif type(error).__name__ in ("ConnectError", "ConnectTimeout") and (proxy := _proxy(endpoint)):
+        problem = f"the proxy {proxy} in between cannot be reached: {problem}"
     return HubUnreachable(endpoint, problem)
+
+
+def _proxy(endpoint: str) -> str | None:
+    """The proxy that connections to `endpoint` go to, without its password; None where none is set."""
+    import urllib.request  # slow to import, and only for what went wrong
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(endpoint)
+    known = urllib.request.getproxies()
+    proxy = known.get(parts.scheme) or known.get("all")
+    if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    return proxy.rpartition("@")[2].rpartition("://")[2].rstrip("/")
 
 
 class HubRefused(HubError):

@@ -90,6 +90,19 @@ def answer(error: errors.ModelCenterError) -> Response:
             Link(error.repository, model_address(error.repository)),
             Link(f"{HUGGING_FACE}/{error.upstream}", f"{HUGGING_FACE}/{error.upstream}"),
         )
+    if isinstance(error, errors.AllWithdrawn):
+        place = f"{model_address(error.repository)}/tree/{error.commit}"
+        return page(
+            status,
+            gettext("Withdrawn by its owners"),
+            gettext(
+                "All of %(revision)s of %(name)s was withdrawn: %(reason)s",
+                revision=error.revision,
+                name=error.repository,
+                reason=error.reason,
+            ),
+            Link(gettext("Files"), place),
+        )
     if isinstance(error, errors.RevisionNotFound):
         return page(
             status,

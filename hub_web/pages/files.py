@@ -15,7 +15,7 @@ from hub_web.i18n import gettext
 from hub_web.pages import formats, frame, holding, source
 from hub_web.pages.formats import Moment
 from hub_web.pages.presenters import Head, head
-from modelcenter.errors import EntryNotFound
+from modelcenter.errors import EntryNotFound, Gated
 from modelcenter.registry import access, repositories, revisions
 from modelcenter.registry.cards import Links
 from modelcenter.registry.tables import Model, Ref, Repository
@@ -204,6 +204,15 @@ def shown_content(view: BlobView, entry: repositories.Entry) -> BlobView:
     )
 
 
+def are_readable(repository: Repository) -> bool:
+    """Whether the files of a repository that one may see are one's to read, too."""
+    try:
+        access.require_files(context.actor(), repository)
+    except Gated:
+        return False
+    return True
+
+
 def file_row(repository: Repository, revision: str, entry: repositories.Entry) -> FileRow:
     """A row of a table of files."""
     place = {"owner": repository.namespace, "name": repository.name, "revision": revision, "path": entry.path}
@@ -216,7 +225,9 @@ def file_row(repository: Repository, revision: str, entry: repositories.Entry) -
         size=None if is_folder else formats.size(entry.size),
         lfs=entry.is_lfs,
         sha256=entry.sha256 or entry.awaited,
-        download_href=None if is_folder else Links(repository.repo_id, revision).file(entry.path),
+        download_href=Links(repository.repo_id, revision).file(entry.path)
+        if not is_folder and are_readable(repository)
+        else None,
         commit_title=last.title if last else None,
         changed=formats.moment(last.created_at) if last else None,
     )

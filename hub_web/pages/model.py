@@ -13,7 +13,7 @@ from hub_web.pages import card as cards
 from hub_web.pages import conversion, files, formats, frame, gate, holding, pull, snippets, verdicts
 from hub_web.pages import facts as known
 from hub_web.pages.presenters import HUGGING_FACE, Head, Said, address, head, verdict_badge
-from modelcenter.registry import repositories
+from modelcenter.registry import access, repositories
 from modelcenter.registry.cards import Card, Links, read_card
 from modelcenter.registry.tables import Model, Repository, Verification
 from modelcenter.verification import Verdict
@@ -149,7 +149,14 @@ def view_of(
         dtypes=known.dtypes(model.parameters_by_dtype or {}),
         facts=known.facts(repository, model, commit),
         memory=known.memory(model.parameters) if model.parameters else (),
-        snippets=snippets.snippets(repository, model, context.address(), status, reason),
+        snippets=snippets.snippets(
+            repository,
+            model,
+            context.address(),
+            status,
+            reason,
+            is_writer=access.may(context.actor(), "write", repository),
+        ),
         card=card,
         files=rows,
         files_summary=summary,

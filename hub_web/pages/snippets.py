@@ -44,18 +44,28 @@ class Snippet:
 
 
 def snippets(
-    repository: Repository, model: Model, endpoint: str, status: str | None = None, reason: str = ""
+    repository: Repository,
+    model: Model,
+    endpoint: str,
+    status: str | None = None,
+    reason: str = "",
+    *,
+    is_writer: bool = False,
 ) -> tuple[Snippet, ...]:
     """The ways to use a model: from this hub at `endpoint`, or from upstream where its weights are there.
 
-    What is not known to load is not offered first, and says why. status, reason: of a hosted model's verdict.
+    What is not known to load is not offered first, and says why. status, reason: of a hosted model's verdict;
+    is_writer: whether who looks at it may bring its weights.
     """
     name, address = repository.repo_id, endpoint
     is_elsewhere = repository.is_linked or status == WITHOUT_WEIGHTS
     if is_elsewhere:
         name, address = repository.upstream or name, HUGGING_FACE
     warning = caution(status, reason, model)
-    shell = with_shell(name, endpoint) if not is_elsewhere else with_upstream(repository, endpoint)
+    may_host = repository.is_linked or is_writer
+    shell = with_shell(repository.repo_id, endpoint)
+    if is_elsewhere and (repository.upstream or may_host):
+        shell = with_upstream(repository, endpoint, may_host=may_host)
     fault = warning if status in FAULTY else []  # of the checkpoint itself: whoever loads it should know
     ways = [
         ("transformers", "transformers", "python", [*fault, *with_transformers(name, address, model)]),
@@ -126,18 +136,18 @@ def with_shell(name: str, endpoint: str) -> list[str]:
     ]
 
 
-def with_upstream(repository: Repository, endpoint: str) -> list[str]:
+def with_upstream(repository: Repository, endpoint: str, *, may_host: bool) -> list[str]:
     """Fetching it where its weights are, and hosting it here."""
     fetching = [
         "# " + gettext("Fetch it from its publisher"),
         f"modelcenter download {repository.upstream} --endpoint {HUGGING_FACE}",
-        "",
     ]
-    return [
-        *(fetching if repository.upstream else []),
+    hosting = [
         "# " + gettext("Host it here"),
         f"modelcenter upload ./{repository.name} {repository.repo_id} --endpoint {endpoint}",
     ]
+    parts = [fetching] * bool(repository.upstream) + [hosting] * may_host
+    return "\n\n".join("\n".join(part) for part in parts).split("\n")
 
 
 def architecture(model: Model) -> str | None:

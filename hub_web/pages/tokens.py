@@ -31,7 +31,7 @@ class TokenRow:
     id: int
     name: str
     hint: str
-    scope: str
+    scope_label: str
     resources: tuple[str, ...]
     created: Moment
     expires: Moment | None
@@ -81,6 +81,7 @@ def page(made: str = "", problem: str = "") -> Response:
         "write": gettext("Write: upload and change models, too"),
         "admin": gettext("Admin: all that you may do, tokens and organisations included"),
     }
+    short = {"read": gettext("Read"), "write": gettext("Write"), "admin": gettext("Admin")}
     labels = {**{str(days): gettext("%(number)s days", number=days) for days in DAYS}, "0": gettext("Never")}
     view = TokensView(
         rows=tuple(
@@ -88,7 +89,7 @@ def page(made: str = "", problem: str = "") -> Response:
                 id=row.id,
                 name=row.name,
                 hint=row.hint,
-                scope=row.scope,
+                scope_label=short[row.scope],
                 resources=tuple(row.reach or ()),
                 created=formats.moment(row.created_at),
                 expires=formats.moment(row.expires_at) if row.expires_at else None,

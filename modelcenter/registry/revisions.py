@@ -6,7 +6,18 @@ import re
 from collections.abc import Mapping, Sequence
 
 from dulwich.refs import check_ref_format
-from sqlalchemy import ColumnElement, SQLColumnExpression, and_, exists, func, literal, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    SQLColumnExpression,
+    and_,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.orm import Session
 
 from modelcenter.errors import (
@@ -48,7 +59,8 @@ def resolve(
         if is_withdrawn and not as_it_is:
             oid = standing(session, {repository.id: oid}).get(repository.id)
             if oid is None:
-                raise AllWithdrawn(repository.repo_id, revision)
+                withdrawal = session.get_one(Withdrawal, (repository.id, ref.target))
+                raise AllWithdrawn(repository.repo_id, revision, ref.target, withdrawal.reason)
     commit = session.get(Commit, (repository.id, oid)) if oid else None
     commit = commit or _by_prefix(session, repository, revision.lower())
     if commit is None:
@@ -93,11 +105,30 @@ def standing(session: Session, heads: Mapping[int, str]) -> dict[int, str]:
 
     Repositories where none stands are left out.
     """
-    chain = (
-        select(Commit.repository_id, Commit.oid, literal(0).label("steps"))
-        .where(tuple_(Commit.repository_id, Commit.oid).in_(list(heads.items())))
-        .cte("chain", recursive=True)
+    chosen = tuple_(Commit.repository_id, Commit.oid).in_(list(heads.items()))
+    found = _standing(select(Commit.repository_id, Commit.oid).where(chosen))
+    return dict(session.execute(found).all())
+
+
+def all_withdrawn() -> Select[int]:
+    """The repositories of whose default branch no commit stands."""
+    heads = (
+        select(Ref.repository_id, Ref.target)
+        .join(Repository, Repository.id == Ref.repository_id)
+        .join(Withdrawal, _withdrawn(Ref.repository_id, Ref.target))
+        .where(Ref.name == literal(HEADS) + Repository.default_branch)
     )
+    others = _standing(heads).subquery()
+    at = heads.subquery()
+    return select(at.c.repository_id).where(at.c.repository_id.not_in(select(others.c.repository_id)))
+
+
+def _standing(heads: Select[int, str]) -> Select[int, str]:
+    """Of each of `heads` the newest commit, back by first parents, that is not withdrawn, if there is one."""
+    repository_id, oid = heads.selected_columns
+    chain = heads.with_only_columns(
+        repository_id.label("repository_id"), oid.label("oid"), literal(0).label("steps")
+    ).cte(recursive=True)
     is_withdrawn = exists().where(_withdrawn(chain.c.repository_id, chain.c.oid))
     chain = chain.union_all(
         select(CommitParent.repository_id, CommitParent.parent, chain.c.steps + 1).where(
@@ -108,7 +139,7 @@ def standing(session: Session, heads: Mapping[int, str]) -> dict[int, str]:
         )
     )
     stands = ~exists().where(_withdrawn(chain.c.repository_id, chain.c.oid))
-    return dict(session.execute(select(chain.c.repository_id, chain.c.oid).where(stands)).all())
+    return select(chain.c.repository_id, chain.c.oid).where(stands)
 
 
 def _withdrawn(repository_id: SQLColumnExpression[int], oid: SQLColumnExpression[str]) -> ColumnElement[bool]:

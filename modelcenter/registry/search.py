@@ -36,7 +36,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.selectable import CTE
 
-from modelcenter.registry import access
+from modelcenter.registry import access, revisions
 from modelcenter.registry.analysis import Alternative, Word, fold, terms, words
 from modelcenter.registry.tables import Facet, Model, Repository
 
@@ -214,7 +214,7 @@ def _sort_of(query: Query, asked: Sequence[Word]) -> str:
 
 
 def _hits(session: Session, query: Query, asked: Sequence[Word], actor: access.Actor) -> CTE:
-    """Every model that may be seen and has the words, with the columns that facets and orders need."""
+    """Every model that may be seen, stands and has the words, with what facets and orders need."""
     parameters = Model.parameters
     whens = [(parameters < limit, literal(name)) for name, limit in SIZES if limit is not None]
     size = case((parameters.is_(None), null()), *whens, else_=literal(SIZES[-1][0]))
@@ -234,7 +234,10 @@ def _hits(session: Session, query: Query, asked: Sequence[Word], actor: access.A
         )
         .select_from(Repository)
         .outerjoin(Model, Model.repository_id == Repository.id)
-        .where(access.visible(actor))
+        .where(
+            access.visible(actor),
+            or_(access.owned(actor), Repository.id.not_in(revisions.all_withdrawn())),
+        )
     )
     if query.text.strip():
         # Words, of which none may be one that could be looked for.

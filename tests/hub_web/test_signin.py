@@ -140,7 +140,8 @@ def test_a_token_is_made_shown_once_and_revoked(alice, hub):
     assert actor.resources == frozenset({"alice", "alice/m"})
     page = alice.get(place)
     assert plain not in page.text
-    assert "ci …" + plain[-4:] in visible(page.text)
+    assert "ci …" + plain[-4:] + " Write" in visible(page.text)
+    assert plain[-4:] + " 写入" in visible(alice.get(place, headers={"Accept-Language": "zh"}).text)
     for wrong in (
         {"name": ""},
         {"scope": "all"},
@@ -190,6 +191,9 @@ def test_a_reader_asks_at_the_gate(app, client, alice, hub):
     assert "Sign in to ask for it" in said(client, "/lab/m")
     page = alice.get("/lab/m").text
     assert alice.get("/lab/m/blob/main/w.txt").status_code == 403
+    for text in (page, client.get("/lab/m").text):  # nothing that would be refused
+        assert "/resolve/main/w.txt" not in text
+        assert "modelcenter upload ./m" not in visible(text)
     sent = form(page, "/lab/m/ask-access")
     assert client.post("/lab/m/ask-access", data=sent).status_code == 403
     assert alice.post("/lab/m/ask-access", data=sent).status_code == 303
@@ -200,6 +204,7 @@ def test_a_reader_asks_at_the_gate(app, client, alice, hub):
     with hub.database.transaction() as session:
         gating.handle(session, root, "lab/m", "accepted", user="alice")
     assert "asked for access" not in said(alice, "/lab/m")
+    assert "/resolve/main/w.txt" in alice.get("/lab/m").text
     with alice.get("/lab/m/resolve/main/w.txt") as answer:
         assert answer.data == b"weights"
 
@@ -246,6 +251,19 @@ def test_owners_answer_requests_for_access_on_a_page(app, client, alice, hub):
         assert refused.status_code == 400 and wrong in visible(refused.text)
     assert alice.post(place, data={"user": "dave"}).status_code == 403
     assert bob.post(place, data=granted).status_code == 403
+
+
+def test_the_page_of_a_model_that_was_withdrawn_whole_says_why(client, hub):
+    root = person(hub, "root", is_admin=True)
+    repositories.create(hub, root, "lab/m")
+    with hub.database.transaction() as session:
+        withdrawals.withdraw(session, root, "lab/m", "main", "it leaks <b>")
+    for path in ("/lab/m", "/lab/m/tree/main"):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        page = visible(answer.text)
+        assert "Withdrawn by its owners" in page and "it leaks <b>" in page, path
+    assert "/lab/m/tree/" in answer.text
 
 
 def test_pages_say_what_is_withdrawn_and_frozen(client, hub):

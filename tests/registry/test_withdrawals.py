@@ -11,7 +11,7 @@ from modelcenter.errors import (
     NotAuthenticated,
     RevisionNotFound,
 )
-from modelcenter.registry import describing, repositories, revisions, withdrawals
+from modelcenter.registry import describing, repositories, revisions, search, withdrawals
 from modelcenter.registry.access import ANONYMOUS
 from modelcenter.registry.handlers import HANDLERS
 from modelcenter.registry.jobs import Worker
@@ -146,3 +146,25 @@ def test_what_is_frozen_stays_whoever_wants_to_move_it(hub, ann, history):
     assert at(hub, ann, "release") == history[-1]
     freeze(hub, ann, "main", frozen=False)
     assert commit(hub, ann, "ann/m", {"a": b"new"}).changed
+
+
+def test_lists_leave_out_what_is_withdrawn_whole_but_for_its_owners(hub, ann, history):
+    for oid in history[:2]:
+        withdraw(hub, ann, oid)
+    bob = person(hub, "bob")
+
+    def listed(actor) -> int:
+        with hub.database.session() as session:
+            page = search.find(session, search.Query(), actor)
+            assert len(page.rows) == page.total
+            return page.total
+
+    assert [listed(actor) for actor in (ann, bob, ANONYMOUS)] == [1, 1, 1]
+    withdraw(hub, ann, history[2], "all of it leaks")
+    assert [listed(actor) for actor in (ann, bob, ANONYMOUS)] == [1, 0, 0]
+    with pytest.raises(AllWithdrawn, match="all of it leaks") as raised:
+        at(hub, bob)
+    assert raised.value.commit == history[2]
+    with hub.database.transaction() as session:
+        withdrawals.restore(session, ann, "ann/m", history[0])
+    assert [listed(actor) for actor in (ann, bob, ANONYMOUS)] == [1, 1, 1]
