@@ -71,9 +71,12 @@ def cli() -> None:
 
 def main() -> None:
     """The console script."""
-    # What other tools read is meant for us, too; httpx2 knows SSL_CERT_FILE and SSL_CERT_DIR alone.
+    # What other tools read is meant for us, too, and goes before what images of containers are built with;
+    # httpx2 knows SSL_CERT_FILE and SSL_CERT_DIR alone.
     bundle = os.environ.get("REQUESTS_CA_BUNDLE")
-    if bundle and not (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
+    if bundle:
+        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            os.environ.pop(name, None)
         os.environ["SSL_CERT_DIR" if Path(bundle).is_dir() else "SSL_CERT_FILE"] = bundle
     warnings.showwarning = remark_on
     for stream in (sys.stdout, sys.stderr):

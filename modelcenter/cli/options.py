@@ -39,14 +39,18 @@ def ca_option(function: Function) -> Function:
         type=click.Path(dir_okay=False),
         expose_value=False,
         callback=_trust,
-        help="The certificates of the authorities to trust, in PEM. Default: SSL_CERT_FILE, "
-        "REQUESTS_CA_BUNDLE, the usual ones.",
+        help="The certificates of the authorities to trust, in PEM. Default: REQUESTS_CA_BUNDLE, "
+        "SSL_CERT_FILE, the usual ones.",
     )(function)
 
 
 def _trust(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
     """Has all connections of this process trust the authorities in `path`, and no others."""
     if path is None:
+        for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+            place = os.environ.get(name)
+            if place and not Path(place).exists():
+                raise click.UsageError(f"{name} names {place}, which is not there.", ctx)
         return
     try:
         ssl.create_default_context(cafile=path)
@@ -54,7 +58,8 @@ def _trust(ctx: click.Context, param: click.Parameter, path: str | None) -> None
         raise click.BadParameter(
             f"{path} holds no certificates in PEM ({error.strerror or error})."
         ) from error
-    os.environ["SSL_CERT_FILE"] = str(Path(path).resolve())
+    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):  # commands that we start prefer the first
+        os.environ[name] = str(Path(path).resolve())
 
 
 def endpoint_option(function: Function) -> Function:

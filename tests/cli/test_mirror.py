@@ -72,6 +72,19 @@ def test_a_killed_mirror_begun_again_fetches_the_rest_and_travels_on_in_a_file(t
     assert "cut short" in err
 
 
+def test_a_hubs_token_goes_to_its_upstream_alone(there, tmp_path):
+    """What is saved for huggingface.co is no other hub's to see, whoever names that."""
+    api = HfApi(endpoint=there.url, token=there.token)
+    api.create_repo("alice/closed", private=True)
+    here = new_server(tmp_path / "here")
+    words = ["mirror", "alice/closed", "--upstream", there.url, "--data", str(here.data)]
+    token = {"MODELCENTER_UPSTREAM_TOKEN": there.token}
+    status, _, err = done(command(here, *words, **token))
+    assert status == 1 and "alice/closed" in err
+    status, _, err = done(command(here, *words, **token, MODELCENTER_UPSTREAM=there.url))
+    assert status == 0, err
+
+
 def test_a_hub_mirrors_in_ones_name(there, tmp_path):
     here = new_server(tmp_path / "here")
     here.environment = {"MODELCENTER_UPSTREAM": there.url, "MODELCENTER_UPSTREAM_TOKEN": there.token}

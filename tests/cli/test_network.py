@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+import trustme
 from huggingface_hub import CommitOperationAdd, HfApi
 
 from tests.support.network import HOST, Proxy, Tls, proxy, tls
@@ -80,6 +82,33 @@ def test_a_certificate_that_nobody_vouches_for_is_told_with_what_to_do(company, 
     assert f"The certificate of {company.url('localhost')} cannot be trusted" in done.stderr
     assert "--ca FILE" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_bundle_of_requests_goes_before_what_an_image_sets_and_an_option_before_both(company, tmp_path):
+    words = ["info", "alice/m", "--endpoint", company.url("localhost")]
+    ca, other = str(company.tls.ca), tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    assert run(tmp_path, *words, REQUESTS_CA_BUNDLE=ca, SSL_CERT_FILE=str(other)).returncode == 0
+    assert run(tmp_path, *words, "--ca", ca, REQUESTS_CA_BUNDLE=str(other)).returncode == 0
+    done = run(tmp_path, *words, REQUESTS_CA_BUNDLE=str(other), SSL_CERT_FILE=ca)
+    assert done.returncode == 1
+    assert "REQUESTS_CA_BUNDLE" in done.stderr
+
+
+def test_a_bundle_that_is_not_there_is_named_with_its_variable(tmp_path):
+    done = run(tmp_path, "whoami", "--endpoint", "https://localhost", REQUESTS_CA_BUNDLE="/nowhere/ca.pem")
+    assert done.returncode == 2
+    assert "REQUESTS_CA_BUNDLE names /nowhere/ca.pem, which is not there" in done.stderr
+
+
+def test_a_proxy_that_is_dead_is_named(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        place = f"127.0.0.1:{closed.getsockname()[1]}"
+    words = ["info", "alice/m", "--endpoint", "https://hub.internal"]
+    done = run(tmp_path, *words, HTTPS_PROXY=f"http://me:secret@{place}")
+    assert done.returncode == 1
+    assert f"the proxy {place} in between cannot be reached" in done.stderr
+    assert "secret" not in done.stderr
 
 
 def test_a_file_without_certificates_is_wrong_use(tmp_path):
