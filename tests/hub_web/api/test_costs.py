@@ -79,7 +79,7 @@ def statements(app, path: str, method: str = "GET", **options) -> int:
         ("/api/models?limit=50", 3),
         ("/api/models/alice/gated/user-access-request/pending", 2),
         ("/alice/gated/access-requests", 4),
-        ("/api/modelcenter/tokens", 1),
+        ("/api/modelcenter/tokens", 2),
         ("/api/organizations/lab/members", 2),
         ("/api/modelcenter/search", 3),
         ("/api/modelcenter/events", 1),
