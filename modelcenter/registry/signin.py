@@ -10,7 +10,14 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, contains_eager
 
-from modelcenter.errors import AccountNotFound, AlreadyExists, Invalid, NotAuthenticated, TooManyAttempts
+from modelcenter.errors import (
+    AccountNotFound,
+    AlreadyExists,
+    Invalid,
+    NotAuthenticated,
+    NotFound,
+    TooManyAttempts,
+)
 from modelcenter.registry import accounts, activity, organizations
 from modelcenter.registry.access import Actor, require_self
 from modelcenter.registry.hub import Hub
@@ -157,6 +164,8 @@ def set_roles(session: Session, account: Account, roles: Mapping[str, Role | Non
             try:
                 with session.begin_nested():
                     organizations.set_role(session, None, name, account.name, role)
+            except NotFound:
+                continue  # there was no role to take away
             except Invalid as error:
                 why = str(error)
                 activity.record(session, None, "organization.kept", name, account=account.name, why=why)

@@ -146,6 +146,10 @@ def test_groups_give_roles_and_take_them(browser, provider):
         browser.cookies.clear()
         sign_in(browser, provider, "s-3")
         assert [org["roleInOrg"] for org in who(browser)["orgs"]] == roles
+    provider.tell("s-8", preferred_username="heidi")  # who never had a role in an organisation that is there
+    browser.cookies.clear()
+    assert sign_in(browser, provider, "s-8").status_code == 303
+    assert who(browser)["name"] == "heidi"
 
 
 def test_what_the_provider_did_not_say_signs_nobody_in(browser, hub, provider):

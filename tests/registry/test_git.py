@@ -424,7 +424,7 @@ def test_only_what_is_missing_is_sent(hub, ann):
     second = commit(hub, ann, "ann/m", {"d.txt": b"new"}).oid
     with pack_of(fetched(hub, ann, f"want {second}", f"have {first}", "done")[0]) as pack:
         assert len(pack) == 3  # the commit, its root, the file
-    with pytest.raises(Invalid, match="no commit"):
+    with pytest.raises(Invalid, match="no such commit"):
         fetched(hub, ann, "want " + "1" * 40, "done")
     with pytest.raises(Invalid, match="not offered"):
         fetched(hub, ann, f"want {second}", "filter blob:none", "done")
