@@ -102,6 +102,8 @@ def load(
 ) -> Model:
     """The model called `name`, in evaluation mode, with its `.tokenizer`, `.config` and `.report`.
 
+    Its parameters ask for no gradients: `model.requires_grad_().train()` is ready to be tuned.
+
     name: OWNER/NAME on the hub, or a folder (`./x`, `/x`, or any with a config.json).
     revision: a branch, tag or commit; the main branch by default.
     dtype: of the parameters, by object or name (`fp16`, `float16`); None: the checkpoint's own.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -516,3 +517,11 @@ def test_an_old_spelling_means_what_the_new_one_does(recipe: Recipe):
     assert recipe is made or torch.equal(
         ask(load(folder(made)), made).logits, ask(load(folder(recipe)), made).logits
     )
+
+
+def test_a_loaded_model_can_be_pickled():
+    model = load(folder(checkpoints.LLAMA[0]))
+    again = pickle.loads(pickle.dumps(model))
+    for name, parameter in model.named_parameters():
+        assert torch.equal(again.get_parameter(name), parameter), name
+    assert again.config == model.config

@@ -314,6 +314,7 @@ def test_more_experts_than_there_are_and_empty_windows_are_told(name: str, value
 LARGEST = ("bart", "bert", "deepseek_v3", "gpt2", "llama", "mixtral", "mpt", "t5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [checkpoints.FAMILIES[name][0] for name in LARGEST], ids=lambda r: r.name)
 def test_the_largest_counts_are_judged_in_time(recipe: Recipe):
     """As many layers, and experts in each, as a configuration may name."""

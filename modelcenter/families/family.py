@@ -23,6 +23,11 @@ class ReadsConfiguration(Protocol):
         ...
 
 
+def claims_none(values: Mapping[str, Any]) -> bool:
+    """What most families claim of configurations that name no `model_type`."""
+    return False
+
+
 @dataclass(frozen=True)
 class Family:
     """One architecture: its name, the `model_type`s it claims, its configuration and its weight maps.
@@ -43,7 +48,7 @@ class Family:
     readers: Mapping[str, ReadsConfiguration] = field(default_factory=dict)
     spellings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     tokenizer: str | Mapping[str, str] = ""
-    claims: Callable[[Mapping[str, Any]], bool] = lambda values: False
+    claims: Callable[[Mapping[str, Any]], bool] = claims_none
 
     def reader(self, dialect: str) -> ReadsConfiguration:
         """How config.json of that dialect is read."""

@@ -184,6 +184,12 @@ def side_rules(name: str, side: Side | None, prefix: str = "") -> RulesLike:
     }
 
 
+def is_gated(c: EncoderDecoder) -> bool:
+    """Whether it is T5 v1.1 or one after it."""
+    feedforward = c.encoder.blocks[0].feedforward
+    return isinstance(feedforward, FeedForward) and feedforward.gated
+
+
 def huggingface(c: EncoderDecoder) -> WeightMap:
     is_within = isinstance(c.head, ClassificationHead) and c.head.answer != "span"
     prefix = "transformer." if is_within else ""  # what classes of texts and of tokens call the model
@@ -199,6 +205,8 @@ def huggingface(c: EncoderDecoder) -> WeightMap:
             **classes(c.head, dense="classification_head.dense", out="classification_head.out_proj"),
         },
         copies=dict.fromkeys((*copies, "lm_head.weight"), embedding),
+        # T5 v1.1 and all after it have a head of their own, whatever their configurations say.
+        apart=("lm_head.weight",) if is_gated(c) else (),
         # The first T5 files hold a bias that its cross-attention never had.
         unused=(f"{prefix}decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",),
     )

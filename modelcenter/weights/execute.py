@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Protocol
@@ -24,6 +26,7 @@ from modelcenter.weights.steps import Step
 
 JOB_ELEMENTS = 2 << 20  # that a thread copies at a time: they stay in its cache while they are looked at
 
+_SETTING = threading.Lock()
 Copy = tuple[Tensor, Tensor]  # destination, source
 Progress = Callable[[int, int], object]
 
@@ -128,23 +131,37 @@ def run(todo: list[Job], tensors: Tensors, *, clamp: bool, progress: Progress) -
     def do(job: Job) -> Job:
         for out, stored in job.copies:
             out.copy_(stored)
-            if out.dtype is torch.float16 and stored.dtype is not torch.float16:
+            if out.dtype is torch.float16 and torch.finfo(stored.dtype).max > torch.finfo(out.dtype).max:
                 hold_in_range(job, out, stored, clamp=clamp)
         return job
 
-    threads = torch.get_num_threads()
-    # Two or more threads fill memory faster than one; torch's own would only fight over the cores.
-    workers = min(8, os.cpu_count() or 1)
-    try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for job in pool.map(do, todo):
-                done += job.size_bytes
-                progress(done, total)
-                left[job.source] -= 1
-                if not left[job.source]:
-                    tensors.release(job.source)
-    finally:
-        torch.set_num_threads(threads)
+    with copiers() as pool:
+        for job in pool.map(do, todo):
+            done += job.size_bytes
+            progress(done, total)
+            left[job.source] -= 1
+            if not left[job.source]:
+                tensors.release(job.source)
+
+
+@contextmanager
+def copiers() -> Iterator[ThreadPoolExecutor]:
+    """Threads of which each computes alone: several fill memory faster than one, and torch's own beside them
+    would only fight over the cores."""
+    count = min(8, os.cpu_count() or 1)
+    started = threading.Barrier(count)
+
+    def compute_alone(_: int) -> None:
+        torch.set_num_threads(1)
+        started.wait()  # so that each of them says it
+
+    with ThreadPoolExecutor(count) as pool:
+        # What one thread sets holds for it and for all that torch has not seen yet: set back at once.
+        with _SETTING:
+            threads = torch.get_num_threads()
+            list(pool.map(compute_alone, range(count)))
+            torch.set_num_threads(threads)
+        yield pool
 
 
 def hold_in_range(job: Job, out: Tensor, stored: Tensor, *, clamp: bool) -> None:

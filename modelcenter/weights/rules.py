@@ -275,7 +275,8 @@ class WeightMap:
 
     rules: our parameter (or `name.*`) -> relation. parameters: the shape of each of ours.
     copies: a redundant tensor of the checkpoint -> the tensor it repeats; compared, never dropped. stand_ins:
-    once bound, a copy that is read because the checkpoint lacks the tensor it repeats -> that one.
+    once bound, a copy that is read because the checkpoint lacks the tensor it repeats -> that one. apart:
+    copies that may hold values of their own, so that they never stand in.
     derived: patterns (fnmatch) of tensors that follow from the configuration: rotary tables, masks, position
     ids.
     optional_prefix: what base models' files lack at the start of their names (`bert.`, `model.`);
@@ -294,6 +295,7 @@ class WeightMap:
     unused: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     stand_ins: Mapping[str, str] = field(default_factory=dict)
+    apart: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -307,10 +309,13 @@ class WeightMap:
         shared: tuple[str, ...] = (),
         unused: tuple[str, ...] = (),
         prefixes: tuple[str, ...] = (),
+        apart: tuple[str, ...] = (),
     ) -> WeightMap:
         """The map of `parameters`, every `.*` of `rules` written out for those that exist."""
         made = dict(expanded(rules, parameters))
-        return cls(made, parameters, copies or {}, derived, optional_prefix, shared, unused, prefixes)
+        return cls(
+            made, parameters, copies or {}, derived, optional_prefix, shared, unused, prefixes, apart=apart
+        )
 
     def bind(self, header: Collection[str]) -> WeightMap:
         """The same map with the names that this checkpoint uses.
@@ -356,7 +361,7 @@ class WeightMap:
         """A tensor that the file lacks -> the first copy of it that is there and that no rule reads as its
         own: files that keep one name of tied tensors keep any of them."""
         there = [c for c, of in self.copies.items() if local(c) in header and local(of) not in header]
-        read = {name for rule in self.rules.values() for name in names(rule)} if there else set()
+        read = {n for rule in self.rules.values() for n in names(rule)} | {*self.apart} if there else set()
         return {local(self.copies[c]): local(c) for c in reversed(there) if c not in read}
 
     def is_shared(self, name: str) -> bool:

@@ -15,6 +15,8 @@ from huggingface_hub import CommitOperationAdd, HfApi
 
 from tests.support.server import Server, clean_environment, new_server, running_server, wait_for
 
+pytestmark = pytest.mark.slow
+
 BIG = random.Random(1).randbytes(3 * (16 << 20) + 5)
 
 

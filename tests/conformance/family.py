@@ -298,10 +298,12 @@ def tied_names(recipe: Recipe) -> tuple[str, ...]:
     header, values = read_header(files).tensors, read_config(files)
     matched = match(values, header)
     is_tied = getattr(getattr(matched.config, "head", None), "tied", False) and not verify(files).corrections
+    weights = matched.weights(matched.config, header)
     copies = {
         copy: of
-        for copy, of in matched.weights(matched.config, header).copies.items()
+        for copy, of in weights.copies.items()
         if of in header
+        and copy not in weights.apart
         and (is_tied or (recipe.is_encoder_decoder and "embed_tokens" in copy))
         # MiniCPM's file tells by the name alone that the two are not tied.
         and match(values, {**header, copy: header[of]}).config == matched.config
@@ -639,6 +641,7 @@ class FamilySuite:
             assert_said(str(refused.value), damage, tensors, files)
             assert_said(verdict.problem, damage, tensors, files)
 
+    @pytest.mark.slow
     def test_the_verdict_names_every_tensor_that_can_be_damaged(self, first: Recipe):
         tensors = stored(folder(first))
         config = (folder(first) / "config.json").read_bytes()
@@ -665,6 +668,7 @@ class FamilySuite:
             assert refused.value.file == cut.name and cut.name in str(refused.value)
             cut.write_bytes(whole)
 
+    @pytest.mark.slow
     def test_hostile_configurations_get_a_verdict_in_time(self, first: Recipe):
         files = MemoryFiles({"model.safetensors": safetensors_bytes(stored(folder(first)))})
         problems = []
@@ -682,6 +686,7 @@ class FamilySuite:
                 problems.append(f"{told}: {verdict.status} and {verdict.problem!r}")
         assert not problems, "\n".join(problems)
 
+    @pytest.mark.slow
     def test_what_a_verdict_refuses_is_refused_by_the_loader_and_nothing_else(
         self, first: Recipe, tmp_path: Path
     ):

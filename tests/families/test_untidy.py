@@ -154,3 +154,19 @@ def test_more_tokens_than_positions_are_refused():
     model = load(folder(recipe("gpt2")))
     with pytest.raises(Invalid, match="positions"):
         model(torch.ones((1, 5000), dtype=torch.long))
+
+
+@pytest.mark.parametrize("flag", [True, None, False])
+def test_the_head_of_t5_v1_1_never_stands_in_for_its_embedding(flag: bool | None, tmp_path: Path):
+    def lost(tensors: Tensors) -> Tensors:
+        return {name: tensor for name, tensor in tensors.items() if "embed_tokens" not in name}
+
+    place = untidy(tmp_path, "t5-v1.1", lost)
+    tensors = stored(place)
+    del tensors["shared.weight"]
+    assert "lm_head.weight" in tensors
+    write(place, tensors)
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": flag}))
+    with pytest.raises(Mismatch, match=r"missing: shared\.weight"):
+        load(place)

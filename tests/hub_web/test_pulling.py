@@ -32,6 +32,8 @@ from tests.support.server import (
     wait_for,
 )
 
+pytestmark = pytest.mark.slow
+
 CARD = b"---\nlicense: mit\nlanguage: en\ntags: [x]\npipeline_tag: fill-mask\n---\n# Hello from there\n"
 BIG_BYTES = 9_000_000
 SEEDS = itertools.count()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -117,6 +120,29 @@ def test_infinities_that_are_stored_stay_and_threads_are_given_back(values):
     parameters, _ = made(values, torch.float16)
     assert parameters["whole"][0, 0] == torch.inf
     assert torch.get_num_threads() == before
+
+
+def test_threads_begun_after_concurrent_loads_compute_with_all(values):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: made(values, torch.bfloat16), range(12)))
+        seen: list[int] = []
+        late = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        late.start()
+        late.join()
+        assert (torch.get_num_threads(), seen) == (3, [3])
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_what_fp16_always_holds_is_not_looked_at(values, dtype):
+    values = {name: tensor.to(dtype) for name, tensor in values.items()}
+    values["d"].view(torch.uint8)[0] = 0x7F  # NaN
+    parameters, _ = made(values, torch.float16)
+    assert parameters["bias"][0].isnan()
 
 
 def test_progress_ends_at_the_whole(values):

@@ -220,6 +220,7 @@ def test_spoilt_bytes_are_not_served_to_the_end(stored, alice):
     shutil.rmtree(stored.data / "blobs" / "damaged", ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_two_servers_on_one_database_and_store_are_one_hub(s3, postgresql, tmp_path):
     """An upload begun at one ends at the other, addresses and all."""
     bucket = new_bucket(s3)
