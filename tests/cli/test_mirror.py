@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 
 import httpx2
 import pytest
@@ -49,9 +51,15 @@ def test_a_killed_mirror_begun_again_fetches_the_rest_and_travels_on_in_a_file(t
     here = new_server(tmp_path / "here")
     words = ["mirror", "alice/big", "--upstream", there.url, "--data", str(here.data), "--json"]
     process = command(here, *words)
-    staging = here.data / "staging"
-    # A part is whole when it has its name, of 64 digits.
-    wait_for(lambda: staging.is_dir() and any(len(path.name) == 64 for path in staging.glob("*/*")), 60)
+
+    database = f"file:{here.data / 'modelcenter.sqlite3'}?mode=ro"
+
+    def parts() -> int:
+        with closing(sqlite3.connect(database, uri=True)) as connection:
+            return int(connection.execute("SELECT count(*) FROM upload_parts").fetchone()[0])
+
+    # A part is kept for the next time once it is written down.
+    wait_for(lambda: (here.data / "staging").is_dir() and parts(), 60)
     process.send_signal(signal.SIGKILL)
     assert done(process)[0] == -signal.SIGKILL
     status, out, err = done(command(here, *words))
