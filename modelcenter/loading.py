@@ -283,11 +283,10 @@ def assign(
     from torch import nn
 
     placed = parameters if mesh is None else distributed(parameters, config, mesh)
+    holders = dict(model.named_modules())
     for name, parameter in placed.items():
         holder, _, own = name.rpartition(".")
-        setattr(
-            model.get_submodule(holder), own, nn.Parameter(parameter, requires_grad=parameter.requires_grad)
-        )
+        holders[holder].register_parameter(own, nn.Parameter(parameter, requires_grad=False))
 
 
 def distributed(

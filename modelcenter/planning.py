@@ -135,7 +135,7 @@ def plan(
     header = header or read_header(files)
     tensors = header.tensors
     matched = match(read_config(files), tensors, architecture)
-    whole_audit = matched.audit(tensors)
+    stored, whole_audit = matched.audited(tensors)
     if (unknown := matched.unknown_class(whole_audit)) is not None:
         raise unknown
     whole_audit.require(files)
@@ -144,12 +144,17 @@ def plan(
     is_split = world > 1 if is_sharded is None else is_sharded
     layout = "fused" if fuse else "separate" if is_split else "stored"
     matched.arranged(head, layout)  # an unknown head is told before any weight is compared
-    matched = matched.settle(whole_audit, tensors, differs or differing(files, header, True))
-    whole_audit = matched.audit(tensors)
-    config = matched.arranged(head, layout)
-    weights = matched.weights(config, tensors)
-    accounts = audit(weights, tensors, spare=matched.weights(matched.arranged(None, layout), tensors))
-    accounts.require(files)
+    settled = matched.settle(whole_audit, tensors, differs or differing(files, header, True))
+    if settled is not matched:
+        matched = settled
+        stored, whole_audit = matched.audited(tensors)
+    config, carried = matched.arranged(head, layout), matched.arranged(None, layout)
+    weights, accounts = stored, whole_audit
+    if config != matched.config:  # else the audit of what is stored says it all
+        weights = matched.weights(config, tensors)
+        spare = weights if config == carried else matched.weights(carried, tensors)
+        accounts = audit(weights, tensors, spare=spare)
+        accounts.require(files)
     kept = wanted or own_dtype(tensors, matched.configuration.values)
     wants = shares(config, rank, world) if is_split else {}
     dtypes = {name: parameter.dtype_in(kept) for name, parameter in config.tree().items()}

@@ -47,7 +47,12 @@ class Match:
 
     def audit(self, header: Header) -> Audit:
         """The whole model held against the header."""
-        return audit(self.weights(self.config, header), header, dtypes=READABLE)
+        return self.audited(header)[1]
+
+    def audited(self, header: Header) -> tuple[WeightMap, Audit]:
+        """The map of the whole model, and the same held against the header."""
+        weights = self.weights(self.config, header)
+        return weights, audit(weights, header, dtypes=READABLE)
 
     def unknown_class(self, audit: Audit) -> UnknownArchitecture | None:
         """The error that this class is not known, where that explains why the tensors are others."""

@@ -125,6 +125,8 @@ def cut(out: Tensor, stored: Tensor) -> Iterator[Copy]:
 
 def run(todo: list[Job], tensors: Tensors, *, clamp: bool, progress: Progress) -> None:
     """Does the jobs, and gives each stored tensor back after its last. Raises BeyondRange."""
+    if not todo:
+        return
     left = Counter(job.source for job in todo)
     total, done = sum(job.size_bytes for job in todo), 0
 

@@ -206,8 +206,16 @@ def names(relation: Relation) -> Iterator[str]:
 
 def renamed(relation: Relation, rename: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Relation:
     """The same relation with every source's names passed through `rename`."""
-    if isinstance(relation, Source):
-        return replace(relation, names=rename(relation.names))
-    if isinstance(relation, Take | Row | Transposed):
-        return replace(relation, inner=renamed(relation.inner, rename))
-    return replace(relation, parts=tuple(renamed(part, rename) for part in relation.parts))
+    # Loading does this for every parameter; dataclasses.replace would take most of its time.
+    match relation:
+        case Source():
+            return Source(rename(relation.names), relation.length)
+        case Take():
+            return Take(renamed(relation.inner, rename), relation.order, relation.of, relation.dim)
+        case Row() | Transposed():
+            return type(relation)(renamed(relation.inner, rename), relation.length)
+        case Concat():
+            parts = tuple(renamed(part, rename) for part in relation.parts)
+            return Concat(parts, relation.dim, relation.length)
+        case Stack():
+            return Stack(tuple(renamed(part, rename) for part in relation.parts), relation.length)

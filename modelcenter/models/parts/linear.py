@@ -23,7 +23,7 @@ class Holder(nn.Module):
     def __init__(self, tree: dict[str, Parameter]) -> None:
         super().__init__()
         for name, parameter in tree.items():
-            setattr(self, name, meta_parameter(parameter.shape))
+            self.register_parameter(name, meta_parameter(parameter.shape))
 
     def held(self, name: str) -> Tensor:
         """The parameter of that name, by attribute: wrappers that keep slices gather it there."""
