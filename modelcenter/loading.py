@@ -138,6 +138,7 @@ def load(
     from modelcenter.models.build import build
     from modelcenter.models.originals import accept_original_arguments
     from modelcenter.tokenizers import load_tokenizer
+    from modelcenter.weights.ahead import read_ahead
     from modelcenter.weights.execute import execute
 
     dtype_name(dtype)  # what is no dtype is told before anything is fetched
@@ -168,6 +169,8 @@ def load(
         parameters = execute(planned.steps, checkpoint, device=device, clamp=clamp, progress=progress)
     model = build(config)
     assign(model, parameters, config, mesh)
+    if mesh is None:
+        read_ahead(model.get_parameter(s.assignment.parameter) for s in planned.steps if s.way == "mapped")
     model.eval()
     if matched.dialect == openbmb.DIALECT:
         accept_original_arguments(model)

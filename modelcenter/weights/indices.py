@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -50,7 +49,7 @@ def pick(index: Index, where: Index) -> Index:
 
 def shifted(index: Index, by: int) -> Index:
     """Every element plus `by`."""
-    return range(index.start + by, index.stop + by) if isinstance(index, range) else index + by
+    return moved(index, by) if isinstance(index, range) else index + by
 
 
 def inside(index: Index, start: int, stop: int) -> Index:
@@ -61,16 +60,34 @@ def inside(index: Index, start: int, stop: int) -> Index:
     return compact(np.flatnonzero((index >= start) & (index < stop)))
 
 
-def runs(a: Index, b: Index) -> Iterator[tuple[range, range]]:
-    """The longest stretches over which two equally long index sets both count up by one."""
+def moved(index: range, by: int) -> range:
+    """A range, every element plus `by`."""
+    return range(index.start + by, index.stop + by)
+
+
+def series(a: Index, b: Index) -> Iterator[tuple[range, range, int, int, int]]:
+    """The longest stretches over which two equally long index sets both count up by one, those of one length
+    that follow each other at even steps told as one: (a's first, b's first, count, a's step, b's step)."""
     if isinstance(a, range) and isinstance(b, range):
         if len(a):
-            yield a, b
+            yield a, b, 1, 0, 0
         return
     left, right = np.asarray(a), np.asarray(b)
     breaks = np.flatnonzero((np.diff(left) != 1) | (np.diff(right) != 1)) + 1
-    for start, stop in pairwise((0, *breaks.tolist(), len(left))):
-        yield (
-            range(int(left[start]), int(left[start]) + stop - start),
-            range(int(right[start]), int(right[start]) + stop - start),
-        )
+    starts = np.concatenate(([0], breaks))
+    lengths = np.diff(starts, append=len(left))
+    at = np.stack((left[starts], right[starts]))
+    steps = np.diff(at)
+    # After which stretches the one after next does not follow as the next one does.
+    uneven = np.flatnonzero((np.diff(lengths)[1:] != 0) | (np.diff(steps) != 0).any(axis=0))
+    uneven = np.append(uneven, len(starts) - 2)
+    first = 0
+    while first < len(starts):
+        count = 1
+        if first + 1 < len(starts) and lengths[first + 1] == lengths[first] and (steps[:, first] >= 0).all():
+            count = int(uneven[np.searchsorted(uneven, first)]) - first + 2
+        length = int(lengths[first])
+        here, there = (range(int(x), int(x) + length) for x in at[:, first])
+        step = (int(steps[0, first]), int(steps[1, first])) if count > 1 else (0, 0)
+        yield here, there, count, *step
+        first += count

@@ -17,7 +17,19 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from modelcenter.weights.indices import Index, Shape, Want, at, inside, pick, resized, runs, shifted, whole
+from modelcenter.weights.indices import (
+    Index,
+    Shape,
+    Want,
+    at,
+    inside,
+    moved,
+    pick,
+    resized,
+    series,
+    shifted,
+    whole,
+)
 
 Relation: TypeAlias = "Source | Concat | Take | Stack | Row | Transposed"
 
@@ -37,19 +49,57 @@ class Piece:
     dims: tuple[int | None, ...]
 
     def boxes(self) -> Iterator[tuple[tuple[range, ...], tuple[range, ...]]]:
-        """The gather as (src, dst) pairs of plain slices, in the order of our rows."""
-        paired = [
-            [(None, range(int(i), int(i) + 1)) for i in index]
+        """The gather as (src, dst) pairs of plain slices."""
+        for found in self.series():
+            for numbers in product(*(range(repeat.count) for repeat in found.repeats)):
+                src, dst = list(found.src), list(found.dst)
+                for number, repeat in zip(numbers, found.repeats, strict=True):
+                    src[repeat.src_dim] = moved(src[repeat.src_dim], number * repeat.src_step)
+                    dst[repeat.dst_dim] = moved(dst[repeat.dst_dim], number * repeat.dst_step)
+                yield tuple(src), tuple(dst)
+
+    def series(self) -> Iterator[Series]:
+        """The boxes, those that follow each other at even steps told as one."""
+        along = [
+            [(None, range(int(i), int(i) + 1), 1, 0, 0) for i in index]
             if d is None
-            else list(runs(self.src[d], index))
+            else list(series(self.src[d], index))
             for d, index in zip(self.dims, self.dst, strict=True)
         ]
-        for box in product(*paired):
+        for box in product(*along):
             src: list[range] = [range(int(i[0]), int(i[0]) + 1) if len(i) else range(0) for i in self.src]
-            for d, (theirs, _) in zip(self.dims, box, strict=True):
+            for d, (theirs, *_) in zip(self.dims, box, strict=True):
                 if d is not None and theirs is not None:
                     src[d] = theirs
-            yield tuple(src), tuple(ours for _, ours in box)
+            repeats = tuple(
+                Repeat(count, d, theirs_step, k, ours_step)
+                for k, (d, (_, _, count, theirs_step, ours_step)) in enumerate(
+                    zip(self.dims, box, strict=True)
+                )
+                if d is not None and count > 1
+            )
+            yield Series(tuple(src), tuple(ours for _, ours, *_ in box), repeats)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """`count` boxes, each `src_step` further along dimension `src_dim` of theirs than the last and `dst_step`
+    along `dst_dim` of ours."""
+
+    count: int
+    src_dim: int
+    src_step: int
+    dst_dim: int
+    dst_step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Boxes of one size: the first one, and how often it comes again along each dimension."""
+
+    src: tuple[range, ...]
+    dst: tuple[range, ...]
+    repeats: tuple[Repeat, ...]
 
 
 Outward: TypeAlias = Callable[[Piece], Piece]

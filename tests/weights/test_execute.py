@@ -10,6 +10,7 @@ import torch
 
 from modelcenter.checkpoint.header import SAFETENSORS_NAMES
 from modelcenter.errors import BeyondRange
+from modelcenter.weights import arena
 from modelcenter.weights import execute as executing
 from modelcenter.weights.rules import RulesLike, WeightMap, concat, src, take, transposed
 from tests.support.relations import Info, Memory, executed
@@ -60,6 +61,42 @@ def expected(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         "joined": torch.cat([values["e"], values["f"]]),
         "none": values["g"],
     }
+
+
+@pytest.mark.parametrize(
+    ("stored", "dtype"), [(torch.bfloat16, torch.float16), (torch.float16, torch.bfloat16)]
+)
+@pytest.mark.parametrize("scratch", [1, 7, 1 << 20])
+def test_one_half_becomes_the_other_as_torch_makes_it(monkeypatch, stored, dtype, scratch):
+    monkeypatch.setattr(executing, "SCRATCH_ELEMENTS", scratch)
+    bits = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32).to(torch.int16)
+    every = bits.view(stored)
+    if dtype is torch.float16:
+        every = every[every.float().abs() < 65504]
+    every = every[torch.isfinite(every)]
+    count = len(every) // 30 * 30
+    header = {"a": Info(SAFETENSORS_NAMES[str(stored).removeprefix("torch.")], (count // 30, 30))}
+    weights = WeightMap.of({"turned": (30, count // 30)}, {"turned": transposed("a")})
+    source = every[:count].view(-1, 30)
+    made = executed(weights, header, Memory({"a": source}), str(dtype).removeprefix("torch."))["turned"]
+    assert torch.equal(made.view(torch.int16), source.T.contiguous().to(dtype).view(torch.int16))
+
+
+def test_infinities_and_nan_are_found_among_all_values_of_fp16():
+    every = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32).to(torch.int16).view(torch.float16)
+    finite = every[torch.isfinite(every)]
+    assert executing.is_finite(finite.view(-1, 16)) and executing.is_finite(finite[:0])
+    for value in every[~torch.isfinite(every)][::37]:
+        assert not executing.is_finite(torch.cat([finite, value[None]]))
+
+
+def test_small_pages_are_taken_where_huge_ones_come_slowly(monkeypatch):
+    monkeypatch.setattr(arena, "SLOW", -1.0)
+    source = torch.randn(9 << 20, generator=torch.Generator().manual_seed(1)).view(9, 1 << 20)
+    weights = WeightMap.of({"all": (9, 1 << 20)}, {"all": "a"})
+    header = {"a": Info("F32", (9, 1 << 20))}
+    made = executed(weights, header, Memory({"a": source}), "float32", mapped=False)["all"]
+    assert torch.equal(made, source)
 
 
 @pytest.mark.parametrize("part", [1, 64, 1000, 1 << 20])
@@ -135,6 +172,11 @@ def test_threads_begun_after_concurrent_loads_compute_with_all(values):
         assert (torch.get_num_threads(), seen) == (3, [3])
     finally:
         torch.set_num_threads(before)
+
+
+def test_each_thread_that_copies_computes_alone():
+    with executing.copiers() as (pool, count):
+        assert set(pool.map(lambda _: torch.get_num_threads(), range(4 * count))) == {1}
 
 
 @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
