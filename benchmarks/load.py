@@ -420,8 +420,8 @@ def drawn(results: dict[str, dict[str, dict[str, float]]]) -> str:
     longest = max(seconds for _, seconds in rows if seconds is not None)
     height = 22 * len(rows) + 30
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 {height}" font-family="sans-serif" '
-        'font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 {height}" font-size="13"',
+        ' font-family="sans-serif">',
         f'<rect width="800" height="{height}" fill="white"/>',
     ]
     for number, (name, seconds) in enumerate(rows):
