@@ -4,7 +4,9 @@ Every sample is a process of its own; the loaders are interleaved (A B C, C B A,
 page cache. Ready means that one byte of every page of every parameter was read. Three clocks: from the start
 of the process, from the first load with all imports done, and a second load in the same process. Private
 memory and bytes read are measured in processes that are not timed: the peak of RssAnon above what the imports
-took, sampled; and what a cold file gives up.
+took, sampled; and what a cold file gives up. Before the clocks of loads each process touches and frees as
+much memory as its load needs: a virtual machine's host takes back what is long free, and finding it again
+would cost each loader according to what ran before it.
 
 Two limits stand beside the loaders: touching the bare memory map of the files, which copies nothing; and two
 threads that copy as many bytes as the result has into fresh huge pages. Ratios of one run compare; figures of
@@ -23,7 +25,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import mmap
 import os
 import select
 import statistics
@@ -140,18 +141,17 @@ def once():
 LIMIT = """
 import mmap
 from concurrent.futures import ThreadPoolExecutor
-source = torch.ones(64 << 20, dtype=torch.uint8)
+source = torch.ones(target, dtype=torch.uint8)
 def once():
     memory = mmap.mmap(-1, target + (4 << 20), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_HUGEPAGE)
     start = -torch.frombuffer(memory, dtype=torch.uint8).data_ptr() % (2 << 20)
     made = torch.frombuffer(memory, dtype=torch.uint8, offset=start, count=target)
-    parts = list(made.split(4 << 20))
-    def fill(part):
+    def alone():
+        torch.get_num_threads()
         torch.set_num_threads(1)
-        part.copy_(source[: len(part)])
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(fill, parts))
+    with ThreadPoolExecutor(2, initializer=alone) as pool:
+        list(pool.map(lambda part: part[0].copy_(part[1]), zip(made.split(4 << 20), source.split(4 << 20))))
     return [made]
 """
 # {loader: its code}; what begins with "limit" has no second load worth telling.
@@ -183,8 +183,15 @@ def touch(tensors):
         t = t.detach()
         t = t if t.is_contiguous() else t.t() if t.t().is_contiguous() else t.contiguous()
         t.view(-1).view(torch.uint8)[::4096].sum()
-if warm_imports:
+def back_memory():
+    import mmap
+    memory = mmap.mmap(-1, target + (64 << 20), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    torch.frombuffer(memory, dtype=torch.uint8)[::4096].fill_(1)
+    memory.close()
+if warm_imports is not None:
     exec(warm_imports)
+    back_memory()
 print("imported", flush=True)
 times = []
 for _ in range(2):
@@ -223,7 +230,6 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="draw them there, as SVG")
     options = parser.parse_args()
     results = {}
-    back_memory()
     with tempfile.TemporaryDirectory() as place:
         for name in options.only or CASES:
             for model, stored, wanted in CASES[name]:
@@ -279,7 +285,7 @@ class Job:
     def start(self, loader: str, *, imports: bool, one_load: bool = False) -> subprocess.Popen[str]:
         """A fresh process that loads; with `imports` all of them are done before the clocks of loads."""
         kind = next((kind for kind in IMPORTS if loader.startswith(kind)), None)
-        warm = IMPORTS[kind].format(tiny=str(self.tiny)) if imports and kind else ""
+        warm = (IMPORTS[kind].format(tiny=str(self.tiny)) if kind else "") if imports else None
         told = [time.time(), str(self.folder), self.wanted, self.model.classes, self.target, warm]
         return subprocess.Popen(
             [sys.executable, "-c", HEAD + LOADERS[loader] + TAIL, json.dumps(told)],
@@ -340,15 +346,6 @@ def private(pid: int) -> int:
 def bytes_read(pid: int) -> int:
     """Bytes that the process has had read from storage, through mappings too."""
     return int(Path(f"/proc/{pid}/io").read_text().split("read_bytes: ")[1].split()[0])
-
-
-def back_memory() -> None:
-    """Touch most of the free memory once: pages that a virtual machine never had cost its host a fault."""
-    free = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemFree"))
-    memory = mmap.mmap(-1, int(free.split()[1]) * 1024 * 9 // 10)
-    for place in range(0, len(memory), mmap.PAGESIZE):
-        memory[place] = 1
-    memory.close()
 
 
 def forget(path: Path) -> None:

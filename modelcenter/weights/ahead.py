@@ -18,6 +18,7 @@ from torch import Tensor
 from modelcenter.weights.steps import PAGE
 
 THREADS = 2
+CHUNK = 16 << 20  # bytes between two looks whether anybody still wants them
 MEMINFO = Path("/proc/meminfo")
 
 
@@ -35,17 +36,23 @@ def read_ahead(parameters: Iterable[Tensor]) -> None:
     for tensor, end in zip(tensors, sums, strict=True):
         parts[(end - 1) * THREADS // sums[-1]].append(weakref.ref(tensor))
     for part in parts:
-        threading.Thread(target=read, args=(part,), name="modelcenter-read-ahead", daemon=True).start()
+        # No daemons: torch's code cannot be left in its middle when the interpreter ends.
+        threading.Thread(target=read, args=(part,), name="modelcenter-read-ahead").start()
 
 
 def read(tensors: Iterable[weakref.ref[Tensor]]) -> None:
-    """Reads one byte of every page of the tensors, until one of them is gone."""
+    """Reads one byte of every page of the tensors, until one of them is gone or the program ends."""
     for held in tensors:
-        tensor = held()
-        if tensor is None:
-            return
-        # numpy reads without Python's lock, and without torch's threads.
-        tensor.detach().view(-1).view(torch.uint8).numpy()[::PAGE].max(initial=0)
+        start, size = 0, 1
+        while start < size:
+            tensor = held()
+            if tensor is None or not threading.main_thread().is_alive():
+                return
+            # numpy reads without Python's lock, and without torch's threads.
+            bytes_ = tensor.detach().view(-1).view(torch.uint8).numpy()
+            bytes_[start : start + CHUNK : PAGE].max(initial=0)
+            start, size = start + CHUNK, len(bytes_)
+            del tensor, bytes_
 
 
 def available_bytes() -> int:

@@ -72,7 +72,8 @@ def series(a: Index, b: Index) -> Iterator[tuple[range, range, int, int, int]]:
         if len(a):
             yield a, b, 1, 0, 0
         return
-    left, right = np.asarray(a), np.asarray(b)
+    # numpy would make an array of a range element by element.
+    left, right = (np.arange(i.start, i.stop) if isinstance(i, range) else i for i in (a, b))
     breaks = np.flatnonzero((np.diff(left) != 1) | (np.diff(right) != 1)) + 1
     starts = np.concatenate(([0], breaks))
     lengths = np.diff(starts, append=len(left))
