@@ -181,7 +181,24 @@ def match(values: Mapping[str, Any], header: Header, architecture: str | None = 
         )
     found = family(CLASSES.get(configuration.architecture, FAMILIES[model_type]))
     config = checked(found.config(configuration, header))
-    return padded(Match(found, "huggingface", configuration, config), header)
+    return padded(one_biased(Match(found, "huggingface", configuration, config), header), header)
+
+
+def one_biased(matched: Match, header: Header) -> Match:
+    """The match with an untied masked-LM head that has one bias, where the files hold no other: transformers
+    4 kept the two as one tensor, and wrote it once."""
+    config: Any = matched.config
+    head = getattr(config, "head", None)
+    if not isinstance(head, MaskedLanguageHead) or head.tied or not (head.own_bias and head.bias):
+        return matched
+    rules, shapes = matched.weights(config, header).rules, config.parameters()
+    decoder, common = (
+        next(source.names[0] for source, _ in sources(rules[name], shapes[name]))
+        for name in ("head.decoder.bias", "head.bias")
+    )
+    if decoder in header or common not in header:
+        return matched
+    return replace(matched, config=replace(config, head=replace(head, own_bias=False)))
 
 
 def padded(matched: Match, header: Header) -> Match:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,32 @@ def test_untidy_files_load_and_come_back(name: str, change, fuse: bool, tmp_path
         assert (model(**asked).logits - expected).abs().max() <= 1e-5 * expected.abs().max()
     save(model, tmp_path / "b")
     assert stored(tmp_path / "b").keys() == {n for n in stored(place) if n not in model.report.audit.unused}
+
+
+@pytest.mark.parametrize("fuse", [True, False], ids=["fused", "stored"])
+@pytest.mark.parametrize(
+    ("name", "bias"),
+    [
+        ("bert-masked-untied", "cls.predictions.decoder.bias"),
+        ("bert-pretraining-untied", "cls.predictions.decoder.bias"),
+        ("roberta-untied", "lm_head.decoder.bias"),
+    ],
+)
+def test_an_untied_head_of_which_the_two_biases_were_one_is_read(
+    name: str, bias: str, fuse: bool, tmp_path: Path
+):
+    """As transformers 4 wrote it: one tensor under two names, of which safetensors keeps the first."""
+    place = untidy(tmp_path / "a", name, lambda tensors: {n: t for n, t in tensors.items() if n != bias})
+    assert verify(LocalFiles(place)).is_complete
+    reference, asked = deepcopy(original(recipe(name))), inputs(recipe(name))
+    head = reference.lm_head if name.startswith("roberta") else reference.cls.predictions
+    head.decoder.bias.data.copy_(head.bias)
+    model = load(place, fuse=fuse)
+    with torch.no_grad():
+        expected = reference(**asked)[0]
+        assert (model(**asked).logits - expected).abs().max() <= 1e-5 * expected.abs().max()
+    save(model, tmp_path / "b")
+    assert stored(tmp_path / "b").keys() == stored(place).keys()
 
 
 @pytest.mark.parametrize(
