@@ -14,6 +14,7 @@ from modelcenter.errors import Invalid
 from modelcenter.families.match import Match, match
 from modelcenter.models.config import ModelConfig, share
 from modelcenter.verification import differing, read_config
+from modelcenter.weights.gathered import spans
 from modelcenter.weights.indices import Want, at, whole
 from modelcenter.weights.plan import Assignment, Audit, Tensor, audit
 from modelcenter.weights.plan import plan as assigned
@@ -70,6 +71,17 @@ class LoadingPlan:
         return touched(self.reads)
 
     @property
+    def ranges(self) -> int:
+        """How many ranges a server of plain ranges is asked for; neighbours come as one."""
+        return len(spans(self.reads))
+
+    @property
+    def bytes_over_read(self) -> int:
+        """What it sends that lies between them and nobody wants."""
+        reads = self.reads
+        return sum(span.size for span in spans(reads)) - sum(read.size_bytes for read in reads)
+
+    @property
     def bytes_mapped(self) -> int:
         """What parameters take that are views of the files."""
         return sum(size_bytes(step) for step in self.steps if step.way == "mapped")
@@ -88,6 +100,8 @@ class LoadingPlan:
             "world": self.world,
             "bytesRead": self.bytes_read,
             "bytesTouched": self.bytes_touched,
+            "ranges": self.ranges,
+            "bytesOverRead": self.bytes_over_read,
             "bytesMapped": self.bytes_mapped,
             "bytesCopied": self.bytes_copied,
             "bytesStored": self.header.size_bytes,

@@ -85,10 +85,16 @@ def rows(planned: LoadingPlan) -> list[tuple[str, object]]:
         ("family", f"{planned.matched.family.name} in {planned.dtype}"),
         ("rank", f"{planned.rank} of {planned.world}" if planned.world > 1 else None),
         ("reads", f"{size(planned.bytes_read)} ({share}), on pages of {size(planned.bytes_touched)}"),
+        ("ranges", over_http(planned)),
         ("mapped", size(planned.bytes_mapped)),
         ("copied", f"{size(planned.bytes_copied)}: private memory at its peak"),
         ("corrected", "; ".join(planned.corrections)),
     ]
+
+
+def over_http(planned: LoadingPlan) -> str:
+    """What streaming takes from a server that gathers nothing."""
+    return f"{planned.ranges:,} over HTTP, with {size(planned.bytes_over_read)} between that nobody needs"
 
 
 def parameters(planned: LoadingPlan, most: int | None) -> Table:

@@ -151,12 +151,7 @@ def run(
                 job = next(waiting, None)
             if job is None:
                 return
-            for out, stored in job.copies:
-                if arena is not None:
-                    arena.back(out)
-                copy(out, stored, scratch)
-                if out.dtype is torch.float16 and torch.finfo(stored.dtype).max > torch.finfo(out.dtype).max:
-                    hold_in_range(job, out, stored, clamp=clamp)
+            perform(job, scratch, arena=arena, clamp=clamp)
             with taking:
                 done += job.size_bytes
                 progress(done, total)
@@ -189,6 +184,16 @@ def copy(out: Tensor, stored: Tensor, scratch: Tensor) -> None:
         wide = scratch[: ours.numel()].view(ours.shape)
         wide.copy_(theirs)
         ours.copy_(wide)
+
+
+def perform(job: Job, scratch: Tensor, *, arena: Arena | None, clamp: bool) -> None:
+    """Does one job. Raises BeyondRange."""
+    for out, stored in job.copies:
+        if arena is not None:
+            arena.back(out)
+        copy(out, stored, scratch)
+        if out.dtype is torch.float16 and torch.finfo(stored.dtype).max > torch.finfo(out.dtype).max:
+            hold_in_range(job, out, stored, clamp=clamp)
 
 
 @contextmanager

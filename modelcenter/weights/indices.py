@@ -92,3 +92,23 @@ def series(a: Index, b: Index) -> Iterator[tuple[range, range, int, int, int]]:
         step = (int(steps[0, first]), int(steps[1, first])) if count > 1 else (0, 0)
         yield here, there, count, *step
         first += count
+
+
+def stretches(index: Index) -> list[tuple[int, int, int]]:
+    """(start, stop, step) of ranges that, one after the other, are the index set."""
+    if isinstance(index, range):
+        return [(index.start, index.stop, 1)] if len(index) else []
+    found, first = [], 0
+    differences = np.diff(index)
+    ends = [*(np.flatnonzero(np.diff(differences)) + 1).tolist(), len(index) - 1]
+    for end in ends:
+        if end < first:
+            continue  # it ended the one before
+        start, last = int(index[first]), int(index[end])
+        step = int(differences[first]) if end > first else 1
+        if step:
+            found.append((start, last + (1 if step > 0 else -1), step))
+        else:  # the same one again
+            found += [(start, start + 1, 1)] * (end - first + 1)
+        first = end + 1
+    return found
