@@ -48,6 +48,7 @@ STATUS: Mapping[str, HTTPStatus] = {
     "invalid": HTTPStatus.BAD_REQUEST,
     "invalid-path": HTTPStatus.UNPROCESSABLE_ENTITY,
     "checkpoint": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "cannot-shard": HTTPStatus.UNPROCESSABLE_ENTITY,
     "too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "quota-exceeded": HTTPStatus.FORBIDDEN,  # not 507: clients ask again after a 5xx
     "not-supported": HTTPStatus.NOT_IMPLEMENTED,

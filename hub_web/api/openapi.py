@@ -73,6 +73,42 @@ DELIVERY = thing(
 TOKEN = thing({"id": NUMBER, "name": TEXT, "hint": TEXT, "scope": some("string", enum=list(SCOPES))})
 REVISION = {"repository": TEXT, "commit": COMMIT}
 
+STRETCHES = many(many(many(NUMBER)))
+PLAN = thing(
+    {
+        "version": NUMBER,
+        **REVISION,
+        "family": TEXT,
+        "dtype": TEXT,
+        "files": many(thing({"name": TEXT, "size": NUMBER, "content": TEXT})),
+        "tensors": some("object", says="The stored ones, by name: file, dtype, shape, start, stop."),
+        "parameters": many(
+            thing(
+                {
+                    "name": TEXT,
+                    "shape": many(NUMBER),
+                    "dtype": TEXT,
+                    "reads": many(thing(dict.fromkeys(("start", "size", "count", "stride"), NUMBER))),
+                    "gathers": {
+                        **many(
+                            thing({"tensor": TEXT, "from": STRETCHES, "to": STRETCHES, "dims": some("array")})
+                        ),
+                        "description": "parameter[to] = tensor[from].permute(dims); [start, stop, step]s.",
+                    },
+                }
+            )
+        ),
+        "stream": thing({"address": TEXT, "bytes": NUMBER, "payload": NUMBER, "frame": NUMBER}),
+    }
+)
+PLACE: Mapping[str, Schema] = {
+    "dtype": TEXT,
+    "tp": some("integer", minimum=1),
+    "rank": some("integer", minimum=0),
+    "fuse": TRUTH,
+    "head": TEXT,
+}
+
 
 @dataclass(frozen=True)
 class Told:
@@ -83,6 +119,7 @@ class Told:
     query: Mapping[str, Schema] = field(default_factory=dict)
     body: Schema | None = None
     paged: bool = False  # the next page's address is in `Link`
+    media: str = "application/json"  # of the answer
     needs_token: bool = True
 
 
@@ -150,6 +187,10 @@ VIEWS: Mapping[str, Told] = {
     "api_organizations.settings": Told(
         thing({"privateByDefault": TRUTH}), body=thing({"privateByDefault": TRUTH})
     ),
+    "api_plans.plan": anybody(PLAN, PLACE),
+    "api_plans.stream": Told(
+        some("string", format="binary"), query=PLACE, needs_token=False, media="application/octet-stream"
+    ),
     "api_tokens.listed": Told(many(TOKEN)),
     "api_tokens.create": Told(
         thing({"token": some("string", says="Told this once.")}),
@@ -214,7 +255,7 @@ def operation(rule: str, method: str, endpoint: str) -> dict[str, Any]:
     headers = {"Link": {"description": 'The next page: <…>; rel="next".', "schema": TEXT}}
     answer = {
         "description": "Done." if told.status == 200 else "Taken, and done by a job or made.",
-        "content": {"application/json": {"schema": told.answer}},
+        "content": {told.media: {"schema": told.answer}},
         **({"headers": headers} if told.paged else {}),
     }
     refused = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}

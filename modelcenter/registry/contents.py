@@ -230,7 +230,7 @@ class RevisionFiles:
 
     def size(self, name: str) -> int:
         """Bytes of the file. Raises EntryNotFound."""
-        return self._entry(name).size
+        return self.entry(name).size
 
     @property
     def awaited(self) -> Collection[str]:
@@ -239,7 +239,7 @@ class RevisionFiles:
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
         """The bytes from `start` up to `stop`. Raises EntryNotFound, NotFetched."""
-        entry = self._entry(name)
+        entry = self.entry(name)
         if entry.awaited:
             raise NotFetched(self._place[0], name)
         stop = entry.size if stop is None else min(stop, entry.size)
@@ -247,7 +247,8 @@ class RevisionFiles:
             file.seek(start)
             return file.read(max(0, stop - start))
 
-    def _entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> Entry:
+        """What is known of the file. Raises EntryNotFound."""
         if name not in self._files:
             raise EntryNotFound(*self._place, name, self._place[1])
         return self._files[name]

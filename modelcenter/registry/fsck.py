@@ -1,12 +1,13 @@
 """Whether what repositories refer to is in the store as it came: every blob read and hashed, now and then.
 
-What leaves by sendfile, in ranges or from the bucket itself cannot be hashed on its way: here it is.
+What leaves by sendfile, in ranges or from the bucket itself cannot be hashed on its way: here it is. What
+each block of a sound blob hashes to is kept, so that parts of it can be checked (`blocks`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, BinaryIO
@@ -16,8 +17,8 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import Subquery
 
 from modelcenter.errors import BlobDamaged, BlobMismatch, BlobNotFound
-from modelcenter.registry import activity, jobs
-from modelcenter.registry.blobs.interface import hashed
+from modelcenter.registry import activity, blocks, jobs
+from modelcenter.registry.blobs.interface import Blob, hashed
 from modelcenter.registry.database import insert_missing
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.tables import BlobCheck, File, LargeFile, ProposedFile, Repository, now
@@ -61,15 +62,29 @@ def suspect(hub: Hub, sha256: str) -> None:
         jobs.enqueue(session, KIND, {"sha256": sha256}, key=f"{KIND}:{sha256}")
 
 
+def learned(hub: Hub, blobs: Collection[Blob]) -> dict[str, bytes]:
+    """What is known of the blocks of these blobs, by address; has the others checked, so that it will be."""
+    with hub.database.session() as session:
+        found = blocks.known(session, blobs)
+    for blob in blobs:
+        if blob.sha256 not in found:
+            suspect(hub, blob.sha256)
+    return found
+
+
 def check(hub: Hub, sha256: str) -> str | None:
     """Reads and hashes the blob and notes what was found; a damaged one is put aside. Returns the problem."""
-    problem = _problem(hub, sha256)
+    found = blocks.Digests()
+    problem = _problem(hub, sha256, found)
     if problem is not None and problem != MISSING:
         # Once more: the fault may have been the reading's, and the blob may have been sent again meanwhile.
-        problem = _problem(hub, sha256)
+        found = blocks.Digests()
+        problem = _problem(hub, sha256, found)
         if problem is not None and problem != MISSING:
             hub.blobs.quarantine(sha256)
     with hub.database.transaction() as session:
+        if problem is None:
+            blocks.remember(session, sha256, found)
         known = session.get(BlobCheck, sha256)
         if problem == MISSING and known is not None and known.problem is not None:
             problem = known.problem  # why it is missing
@@ -142,10 +157,10 @@ def _lost(hub: Hub, error: BlobNotFound) -> BlobDamaged | BlobNotFound:
     return BlobDamaged(error.sha256, row.problem) if row is not None and row.problem else error
 
 
-def _problem(hub: Hub, sha256: str) -> str | None:
+def _problem(hub: Hub, sha256: str, found: blocks.Digests) -> str | None:
     try:
         with hub.blobs.open(sha256) as stream:
-            hashed(stream, lambda _: None, sha256, None)
+            hashed(stream, found.add, sha256, None)
     except BlobNotFound:
         return MISSING
     except BlobMismatch as mismatch:

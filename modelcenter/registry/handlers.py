@@ -25,6 +25,7 @@ from modelcenter.registry import (
     proposals,
     verify,
 )
+from modelcenter.registry.blobs.interface import Blob
 from modelcenter.registry.cards import read_card
 from modelcenter.registry.hub import Hub
 from modelcenter.registry.repositories import RevisionFiles
@@ -56,6 +57,9 @@ def describe_commit(hub: Hub, payload: Mapping[str, Any]) -> None:
     def read(name: str, limit: int) -> bytes:
         return b"" if name in awaited else files.read(name, 0, limit)
 
+    if verdict is not None and verdict.is_complete:  # they will be streamed in parts
+        entries = map(files.entry, verdict.files)
+        fsck.learned(hub, [Blob(entry.sha256, entry.size) for entry in entries if entry.sha256])
     found = describing.evidence(sizes, read, oid, verdict)
     with hub.database.transaction() as session:
         if not lifecycle.hold(session, repository_id) or session.get(Commit, (repository_id, oid)) is None:

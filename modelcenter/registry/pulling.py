@@ -134,7 +134,7 @@ class PulledFiles(RevisionFiles):
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
         """The bytes from `start` up to `stop`. Raises EntryNotFound, and what the upstream answers."""
-        entry = self._entry(name)
+        entry = self.entry(name)
         if not entry.awaited:
             return super().read(name, start, stop)
         file, mirror = _source(self._hub, self._repository, entry.oid)

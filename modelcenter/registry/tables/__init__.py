@@ -18,6 +18,7 @@ from modelcenter.registry.tables.discussions import Discussion, DiscussionEvent,
 from modelcenter.registry.tables.models import Conversion, ConversionStatus, Facet, Model, Verification
 from modelcenter.registry.tables.objects import (
     AwaitedFile,
+    BlobBlocks,
     BlobCheck,
     File,
     GitObject,
@@ -47,6 +48,7 @@ __all__ = [
     "Activity",
     "AwaitedFile",
     "Base",
+    "BlobBlocks",
     "BlobCheck",
     "Change",
     "Commit",

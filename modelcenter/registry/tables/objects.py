@@ -121,3 +121,15 @@ class BlobCheck(Base):
     sha256: Mapped[str] = mapped_column(String(SHA256), primary_key=True)
     checked_at: Mapped[datetime]
     problem: Mapped[str | None] = mapped_column(Text, comment="NULL: nothing")
+
+
+class BlobBlocks(Base):
+    """What each block of a blob hashes to, known since the whole blob was hashed: for serving parts of it.
+
+    Of the only block of a small blob the blob's address is the hash; it has no row.
+    """
+
+    __tablename__ = "blob_blocks"
+
+    sha256: Mapped[str] = mapped_column(String(SHA256), primary_key=True)
+    digests: Mapped[bytes] = mapped_column(LargeBinary, comment="SHA-256 of each MiB, 32 bytes each")
