@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelcenter.checkpoint.header import FLOATING
-from modelcenter.checkpoint.source import Checkpoint, LocalFiles, TensorInfo, open_checkpoint
+from modelcenter.checkpoint.source import Checkpoint, TensorInfo, open_checkpoint
 from modelcenter.errors import ExtraMissing, Invalid
 from modelcenter.families import openbmb
 from modelcenter.families.derived import contradiction
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
     from modelcenter.models.model import Model
+    from modelcenter.streaming import StreamedCheckpoint
 
 LONG_WORK = 1.0  # seconds, after which a bar is drawn
 
@@ -73,7 +74,7 @@ class Origin:
 
     stored: the dtype of every tensor of the files, by safetensors' name. own_dtype: that of the parameters,
     where nobody asked for one. kept: the derived tensors, and those that were rounded to `own_dtype`, as the
-    files have them: mapped, so that they take no memory.
+    files have them: mapped, so that they take no memory. lost: those that were rounded and streamed.
     """
 
     folder: Path
@@ -82,6 +83,7 @@ class Origin:
     stored: Mapping[str, str]
     own_dtype: torch.dtype | None = None
     kept: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
     generation: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -110,6 +112,7 @@ def load(
     mmap: bool = True,
     clamp: bool = False,
     mesh: DeviceMesh | None = None,
+    stream: bool = False,
     endpoint: str | None = None,
     token: str | None = None,
     local_files_only: bool = False,
@@ -132,6 +135,7 @@ def load(
         in memory of the process's own.
     clamp: values that fp16 cannot hold become its largest instead of an error.
     mesh: a DeviceMesh with a dimension named `tp`: each rank copies only its share, parameters are DTensors.
+    stream: read the weights from the hub into memory, none of them on disk; a rank reads only its share.
     endpoint, token: of the hub; else MODELCENTER_ENDPOINT, the saved login, HF_ENDPOINT.
     local_files_only: take what the cache holds, ask no hub.
     architecture: of a checkpoint in OpenBMB's original form, where its tensors leave two (`bert` and
@@ -140,8 +144,8 @@ def load(
 
     Raises RepositoryNotFound, RevisionNotFound; CheckpointError and its kinds where the checkpoint is
     damaged, of no known architecture, or does not hold exactly the tensors that its config.json implies:
-    named before any weight is read; CannotShard where the mesh does not divide the model; BeyondRange for a
-    weight that fp16 cannot hold.
+    named before any weight is read; Invalid where a folder is to be streamed; CannotShard where the mesh does
+    not divide the model; BeyondRange for a weight that fp16 cannot hold.
     """
     started = time.perf_counter()
     try:
@@ -152,36 +156,46 @@ def load(
     from modelcenter import client
     from modelcenter.models.build import build
     from modelcenter.models.originals import accept_original_arguments
+    from modelcenter.streaming import StreamedCheckpoint, open_stream, query
     from modelcenter.tokenizers import load_tokenizer
     from modelcenter.weights.ahead import read_ahead
     from modelcenter.weights.execute import execute
 
     dtype_name(dtype)  # what is no dtype is told before anything is fetched
-    folder = client.locate(
-        name, revision=revision, endpoint=endpoint, token=token, local_files_only=local_files_only
-    )
-    checkpoint = open_checkpoint(folder)
+    at: dict[str, Any] = {
+        "revision": revision,
+        "endpoint": endpoint,
+        "token": token,
+        "local_files_only": local_files_only,
+    }
+    checkpoint = open_stream(name, **at) if stream else open_checkpoint(client.locate(name, **at))
+    streamed = isinstance(checkpoint, StreamedCheckpoint)
+    folder = checkpoint.folder
     header = checkpoint.header.tensors
     rank, world = place_in(mesh)
     planned = plan(
-        LocalFiles(folder),
+        checkpoint.files,
         dtype=dtype,
         head=head,
         fuse=fuse,
-        mapped=mmap,
+        mapped=mmap or streamed,
         rank=rank,
         world=world,
         is_sharded=mesh is not None,
         architecture=architecture,
         header=checkpoint.header,
-        differs=differing(checkpoint),
+        differs=None if streamed else differing(checkpoint),
     )
     matched, config, kept = planned.matched, planned.config, getattr(torch, planned.dtype)
     derived = {name: checkpoint.tensor(name) for name in planned.audit.derived}
     corrections = (*planned.corrections, *contradictions(derived, matched.config))
 
     with shown_progress() as progress:
-        parameters = execute(planned.steps, checkpoint, device=device, clamp=clamp, progress=progress)
+        if isinstance(checkpoint, StreamedCheckpoint):
+            asked = query(dtype=dtype_name(dtype), head=head, fuse=fuse, tp=world, rank=rank)
+            parameters = checkpoint.parameters(planned, asked, device=device, clamp=clamp, progress=progress)
+        else:
+            parameters = execute(planned.steps, checkpoint, device=device, clamp=clamp, progress=progress)
     model = build(config)
     assign(model, parameters, config, mesh)
     if mesh is None:
@@ -202,7 +216,8 @@ def load(
         planned.audit,
         stored={name: info.dtype for name, info in header.items()},
         own_dtype=kept if is_own else None,
-        kept=derived | {name: checkpoint.tensor(name) for name in rounded},
+        kept=derived | {name: checkpoint.tensor(name) for name in rounded if not streamed},
+        lost=tuple(rounded) if streamed else (),
         generation=generation_values(folder),
     )
     own = config.own_parameters()  # what others repeat is read once, and again from memory
@@ -268,7 +283,7 @@ def settle_copies(checkpoint: Checkpoint, audit: Audit, matched: Match) -> Match
     return matched.settle(audit, checkpoint.header.tensors, differing(checkpoint))
 
 
-def differing(checkpoint: Checkpoint) -> Callable[[str, str], bool]:
+def differing(checkpoint: Checkpoint | StreamedCheckpoint) -> Callable[[str, str], bool]:
     """Whether one tensor differs from another in any bit."""
     from modelcenter.weights.execute import equal_bits
 

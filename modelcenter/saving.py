@@ -53,6 +53,11 @@ def save(
         raise Invalid("The model is split over ranks; load it without a mesh to save it whole.")
     weights = origin.matched.weights(model.config, dict.fromkeys(origin.stored))  # type: ignore[arg-type]
     as_stored = dtypes_of_their_own(origin, weights, model)
+    if lost := sorted(set(origin.lost) & set(as_stored)):
+        raise Invalid(
+            f"The model was streamed, and {listed(lost)} rounded to {model.dtype} on the way: the bits that "
+            "they had are not here. Load it without stream to save it as it was, or with dtype= as it is."
+        )
     tensors = {}
     for name, shape, dtype, values in exported(weights, parameters):
         dtype = as_stored.get(name, dtype)

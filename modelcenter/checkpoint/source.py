@@ -86,7 +86,8 @@ class Checkpoint:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self.header = read_header(LocalFiles(self.folder))
+        self.files: Files = LocalFiles(self.folder)
+        self.header = read_header(self.files)
         opener = SafetensorsTensors if self.header.format == "safetensors" else PickledTensors
         self._parts: dict[str, Tensors] = {
             part.name: opener(self.folder / part.name, part) for part in self.header.parts

@@ -25,6 +25,7 @@ from modelcenter.checkpoint.index import read_index
 from modelcenter.checkpoint.sentence import module_folders
 from modelcenter.checkpoint.source import CANDIDATES, CONFIGS
 from modelcenter.client import logins
+from modelcenter.client.remote import RemoteFiles
 from modelcenter.client.telling import told
 from modelcenter.client.withdrawn import warn_if_withdrawn
 from modelcenter.errors import CheckpointNotFound, Invalid, NotCached
@@ -102,6 +103,30 @@ def locate(
         return Snapshot.at(str(name), revision, place, token, local_files_only).folder()
 
 
+def apart(
+    name: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    endpoint: str | None = None,
+    token: str | None = None,
+    local_files_only: bool = False,
+) -> tuple[RemoteFiles, Path]:
+    """The files of `name` on its hub, to be read there, and a folder with the small ones of the same commit.
+
+    Raises Invalid for a folder and for `local_files_only`, else as `locate`.
+    """
+    if is_local(name):
+        raise Invalid(f"{name} is a folder: only models on a hub are streamed. Load it without stream.")
+    if local_files_only:
+        raise Invalid(f"{name} cannot be streamed without asking its hub. Load it without stream.")
+    place = logins.endpoint(endpoint)
+    token = logins.token(token, place)
+    warn_if_withdrawn(place, token, str(name), revision)
+    with told(place, str(name), revision):
+        snapshot = Snapshot.at(str(name), revision, place, token, False)
+        return RemoteFiles(str(name), snapshot.commit.resolved, place, token, warns=False), snapshot.apart()
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """A commit of a hub's model in the cache, whole or on its way."""
@@ -135,13 +160,24 @@ class Snapshot:
 
     def folder(self) -> Path:
         """The snapshot's folder, once all that a loader needs is in it."""
+        folder, names, small = self.small()
+        needed = [*small, *weights(folder, names), *modules(folder, names)]
+        return self.cached(needed) or self.take([glob.escape(name) for name in needed])
+
+    def apart(self) -> Path:
+        """The snapshot's folder, once all is in it that a loader needs beside the weights."""
+        folder, names, small = self.small()
+        needed = [*small, *modules(folder, names)]
+        return self.cached(needed) or self.take([glob.escape(name) for name in needed], quietly=True)
+
+    def small(self) -> tuple[Path, Collection[str], list[str]]:
+        """The snapshot's folder with the small files in it, the names of all files, those of the small."""
         names = self.names() or self.names(self.take(SMALL, quietly=True))
         small = [name for name in names if any(fnmatch(name, pattern) for pattern in SMALL)]
         if not small:
             raise CheckpointNotFound(self.name, ["config.json"])
         folder = self.cached(small) or self.take([glob.escape(name) for name in small], quietly=True)
-        needed = [*small, *weights(folder, names), *modules(folder, names)]
-        return self.cached(needed) or self.take([glob.escape(name) for name in needed])
+        return folder, names, small
 
     def names(self, folder: Path | None = None) -> Collection[str]:
         """The commit's files as the cache knows them; without a listing those in `folder`, else none."""

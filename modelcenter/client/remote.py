@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 from urllib.parse import quote
 
 from modelcenter.client import logins
@@ -26,7 +28,11 @@ class RemoteFiles:
     The revision is resolved once, so that all reads see one commit while the branch may move on.
     """
 
-    def __init__(self, name: str, revision: str | None, endpoint: str, token: str | None) -> None:
+    def __init__(
+        self, name: str, revision: str | None, endpoint: str, token: str | None, *, warns: bool = True
+    ) -> None:
+        """warns: where the revision is a commit that was withdrawn."""
+        self.warns = warns
         self.name, self.revision, self.endpoint = name, revision or "main", endpoint
         self.token = token
 
@@ -35,25 +41,32 @@ class RemoteFiles:
 
     def names(self) -> Collection[str]:
         """All paths, '/'-separated."""
-        return self._sizes.keys()
+        return self._listing[1].keys()
 
     def size(self, name: str) -> int:
         """The file's length in bytes."""
         try:
-            return self._sizes[name]
+            return self._listing[1][name].size
         except KeyError:
             raise EntryNotFound(self.name, self.revision, name, self.commit) from None
+
+    def content(self, name: str) -> str:
+        """What names the file's content: the SHA-256 of a large file, the Git id of another."""
+        return self._listing[1][name].content
+
+    def address(self, name: str) -> str:
+        """Where the file is."""
+        return f"{self.endpoint}/{quote(self.name)}/resolve/{self.commit}/{quote(name)}"
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
         """The bytes `start:stop` of the file; fewer where it ends before."""
         stop = min(self.size(name), self.size(name) if stop is None else stop)
         if start >= stop:
             return b""
-        address = f"{self.endpoint}/{quote(self.name)}/resolve/{self.commit}/{quote(name)}"
         # Compressed, the range would be one of the compressed bytes.
         headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
         with told(self.endpoint, self.name, self.revision):
-            response = get(address, self.token, headers=headers)
+            response = get(self.address(name), self.token, headers=headers)
             content = response.content
         if response.status_code != 206:  # a server or proxy that knows no ranges sends the whole file
             content = content[start:stop]
@@ -68,17 +81,27 @@ class RemoteFiles:
         """The commit that the revision was when it was first looked at."""
         return self._listing[0]
 
-    @property
-    def _sizes(self) -> Mapping[str, int]:
-        return self._listing[1]
-
     @cached_property
-    def _listing(self) -> tuple[str, Mapping[str, int]]:
+    def _listing(self) -> tuple[str, Mapping[str, Listed]]:
         address = f"{self.endpoint}/api/models/{quote(self.name)}/revision/{quote(self.revision, safe='')}"
         with told(self.endpoint, self.name, self.revision):
             found = get(address, self.token, query={"blobs": "true"}).json()
-        warn_if_withdrawn(self.endpoint, self.token, self.name, self.revision)
+        if self.warns:
+            warn_if_withdrawn(self.endpoint, self.token, self.name, self.revision)
         known = found.get("modelcenter", {})
         if known.get("status") == "linked":
             raise NotHosted(self.name, known.get("upstream", self.name))
-        return found["sha"], {file["rfilename"]: file.get("size") or 0 for file in found.get("siblings", ())}
+        return found["sha"], {file["rfilename"]: Listed.of(file) for file in found.get("siblings", ())}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a listing says of a file: its length in bytes, and what names its content."""
+
+    size: int
+    content: str
+
+    @classmethod
+    def of(cls, file: Mapping[str, Any]) -> Listed:
+        """From the hub's words."""
+        return cls(file.get("size") or 0, (file.get("lfs") or {}).get("sha256") or file.get("blobId") or "")

@@ -57,14 +57,18 @@ def ask(
     """The answer to a request with a body of JSON, as `get`."""
     from huggingface_hub import get_session, hf_raise_for_status
 
-    sent = {"User-Agent": f"modelcenter/{__version__}", **(headers or {})}
-    if token:
-        sent["Authorization"] = f"Bearer {token}"
+    sent = {**introduced(token), **(headers or {})}
     response = get_session().request(
         method, address, params=query, headers=sent, json=body, follow_redirects=True
     )
     hf_raise_for_status(response)
     return response
+
+
+def introduced(token: str | None) -> dict[str, str]:
+    """The headers that say what asks, and for whom; a redirect to another host is not followed with them."""
+    who = {"User-Agent": f"modelcenter/{__version__}"}
+    return {**who, "Authorization": f"Bearer {token}"} if token else who
 
 
 @contextmanager

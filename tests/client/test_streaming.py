@@ -1,0 +1,345 @@
+"""Weights from a hub straight into memory: whole, by rank, over bad connections, from any server."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from modelcenter import load, save
+from modelcenter.checkpoint.source import LocalFiles, open_checkpoint
+from modelcenter.client import Hub, streaming
+from modelcenter.client.remote import RemoteFiles
+from modelcenter.errors import (
+    AccessDenied,
+    BeyondRange,
+    BlobDamaged,
+    CheckpointDamaged,
+    CheckpointUnsupported,
+    HubError,
+    Invalid,
+    NotAuthenticated,
+    RepositoryNotFound,
+    RevisionNotFound,
+)
+from modelcenter.planning import plan
+from modelcenter.registry import blocks, fsck
+from modelcenter.registry.blobs.interface import Blob
+from modelcenter.streaming import open_stream, query
+from modelcenter.weights.execute import execute
+from modelcenter.weights.gathered import FRAME_BYTES, Gathered, spans
+from tests.support import checkpoints
+from tests.support.checkpoints import folder
+from tests.support.network import meddler
+from tests.support.recipe import Recipe
+from tests.support.server import wait_for
+
+_WIDE = {"vocab_size": 6000, "hidden_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2}
+# 7 MB, of which each rank of two has row slices, column slices and wholes.
+WIDE = Recipe(
+    "llama-wide", "LlamaForCausalLM", checkpoints.LLAMA[0].settings | _WIDE | {"intermediate_size": 512}
+)
+
+
+def named(family: str, name: str) -> Recipe:
+    return next(recipe for recipe in checkpoints.FAMILIES[family] if recipe.name == name)
+
+
+RECIPES = [
+    WIDE,
+    named("gpt2", "gpt2"),
+    named("mixtral", "mixtral-window"),
+    named("t5", "t5"),
+    named("gptj", "gptj"),
+    named("bert", "bert-pretraining"),
+]
+
+
+def stored(recipe: Recipe) -> Path:
+    return folder(recipe, "sharded" if recipe.name == "t5" else "safetensors")
+
+
+def settled(server, name: str) -> None:
+    """Waits until the hub knows that the model loads."""
+    where = f"/api/modelcenter/{name}/verdict"
+    wait_for(lambda: server.get(where, server.token).json()["status"] == "complete")
+
+
+@pytest.fixture(scope="module")
+def there(live_hub) -> dict[str, str]:
+    """The recipes' names on the hub."""
+    hub = Hub(live_hub.url, live_hub.token)
+    names = {recipe.name: f"alice/streamed-{recipe.name}" for recipe in RECIPES}
+    for recipe in RECIPES:
+        hub.upload(stored(recipe), names[recipe.name])
+    for name in names.values():
+        settled(live_hub, name)
+    return names
+
+
+def parameters(name: str, dtype: str | None = None, rank: int = 0, world: int = 1, fuse: bool = True, **at):
+    """What a rank streams."""
+    checkpoint = open_stream(name, **at)
+    planned = plan(checkpoint.files, dtype=dtype, rank=rank, world=world, fuse=fuse, header=checkpoint.header)
+    asked = query(dtype=dtype, fuse=fuse, tp=world, rank=rank)
+    return checkpoint.parameters(planned, asked, device="cpu", clamp=False, progress=lambda done, total: None)
+
+
+def expected(recipe: Recipe, dtype: str | None = None, rank: int = 0, world: int = 1, fuse: bool = True):
+    """What it reads from the folder."""
+    place = stored(recipe)
+    planned = plan(LocalFiles(place), dtype=dtype, rank=rank, world=world, fuse=fuse)
+    return planned, execute(planned.steps, open_checkpoint(place))
+
+
+def same(found, wanted) -> None:
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert found[name].dtype == value.dtype
+        assert torch.equal(found[name], value), name
+
+
+@contextlib.contextmanager
+def between(server, monkeypatch, **how):
+    """A meddler before the hub, that the client takes for it."""
+    with meddler(server.url, **how) as running:
+        monkeypatch.setenv("MODELCENTER_ENDPOINT", running.url)
+        yield running
+
+
+# --- the same parameters as from a folder
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("is_plain", [False, True], ids=["gathered", "ranges"])
+def test_every_rank_streams_what_it_would_read(recipe, is_plain, there, at_hub, monkeypatch):
+    with between(at_hub, monkeypatch, hidden="/plan/" if is_plain else "") as seen:
+        for rank, world, dtype, fuse in ((0, 1, None, True), (1, 2, "float16", True), (0, 2, None, False)):
+            found = parameters(there[recipe.name], dtype, rank, world, fuse)
+            same(found, expected(recipe, dtype, rank, world, fuse)[1])
+        asked = [line for line in seen.asked if "/bytes" in line and line.startswith("GET")]
+        assert bool(asked) is not is_plain
+
+
+def test_load_streams_the_model_and_leaves_no_weights_on_the_disk(there, at_hub, tmp_path):
+    recipe = named("bert", "bert-pretraining")
+    model, other = load(there[recipe.name], stream=True), load(str(stored(recipe)))
+    same(dict(model.named_parameters()), dict(other.named_parameters()))
+    assert model.report.bytes_read == other.report.bytes_read
+    assert model.report.audit.read == other.report.audit.read
+    kept = [path.name for path in (tmp_path / "home").rglob("*") if path.is_file()]
+    assert "config.json" in kept
+    assert not [name for name in kept if name.endswith((".safetensors", ".bin"))]
+    largest = max(path.stat().st_size for path in (tmp_path / "home").rglob("*") if path.is_file())
+    assert largest < 50_000
+    save(model, tmp_path / "saved")
+    same(
+        {k: v.clone() for k, v in checkpoints.stored(tmp_path / "saved").items()},
+        checkpoints.stored(stored(recipe)),
+    )
+
+
+def test_what_was_rounded_on_the_way_is_not_saved_as_if_it_were_whole(at_hub, unique, tmp_path):
+    source = stored(named("gpt2", "gpt2"))
+    tensors = checkpoints.stored(source)
+    names = sorted(name for name in tensors if name.endswith("c_fc.weight"))
+    checkpoints.copy_companions(source, tmp_path / "mixed")
+    checkpoints.write(
+        tmp_path / "mixed",
+        {name: value if name in names else value.half() for name, value in tensors.items()},
+    )
+    config = (tmp_path / "mixed" / "config.json").read_text().replace('"float32"', '"float16"')
+    (tmp_path / "mixed" / "config.json").write_text(config)
+    Hub().upload(tmp_path / "mixed", f"alice/{unique}")
+    model = load(f"alice/{unique}", stream=True)
+    assert model.dtype is torch.float16
+    with pytest.raises(Invalid, match=f"{names[0]}.* rounded .*without stream"):
+        save(model, tmp_path / "saved")
+
+
+def test_overflow_is_told_as_without_a_stream(at_hub, unique, tmp_path):
+    source = stored(named("gpt2", "gpt2"))
+    tensors = checkpoints.stored(source)
+    (first, *_) = [name for name in tensors if name.endswith("c_fc.weight")]
+    tensors[first][0, 0] = 1e6
+    checkpoints.copy_companions(source, tmp_path / "large")
+    checkpoints.write(tmp_path / "large", tensors)
+    Hub().upload(tmp_path / "large", f"alice/{unique}")
+    with pytest.raises(BeyondRange, match=first):
+        load(f"alice/{unique}", stream=True, dtype="fp16")
+    clamped = load(f"alice/{unique}", stream=True, dtype="fp16", clamp=True)
+    assert max(p.max() for p in clamped.parameters()) == torch.finfo(torch.float16).max
+
+
+# --- what is transferred
+
+
+def test_a_rank_transfers_its_share_and_hardly_more(there, at_hub, monkeypatch):
+    planned = expected(WIDE, "float16", 1, 2)[0]
+    with between(at_hub, monkeypatch, mark="/bytes") as seen:
+        parameters(there[WIDE.name], "float16", 1, 2)
+    assert planned.bytes_read < 0.52 * planned.header.size_bytes
+    assert planned.bytes_read < seen.marked < 1.01 * planned.bytes_read
+
+
+def test_a_plain_server_is_asked_for_merged_ranges_as_planned(there, at_hub, monkeypatch):
+    planned = expected(WIDE, None, 1, 2)[0]
+    assert planned.ranges < len(planned.reads)
+    assert 0 < planned.bytes_over_read < 0.3 * planned.bytes_read
+    with between(at_hub, monkeypatch, hidden="/plan/", mark="model.safetensors") as seen:
+        checkpoint = open_stream(there[WIDE.name])
+        header = seen.marked
+        checkpoint.parameters(planned, {}, device="cpu", clamp=False, progress=lambda done, total: None)
+    wanted = planned.bytes_read + planned.bytes_over_read
+    assert wanted < seen.marked - header < wanted + 2000 * planned.ranges  # the answers' heads
+
+
+# --- bad connections
+
+
+@pytest.mark.parametrize("is_plain", [False, True], ids=["gathered", "ranges"])
+def test_a_connection_cut_fifty_times_brings_every_bit(is_plain, there, at_hub, monkeypatch):
+    how = {"mark": "model.safetensors", "hidden": "/plan/"} if is_plain else {"mark": "/bytes"}
+    with between(at_hub, monkeypatch, longest=150_000, seed=7, **how) as seen:
+        checkpoint = open_stream(there[WIDE.name])
+        planned = plan(checkpoint.files, header=checkpoint.header)
+        seen.cuts = 50
+        before = seen.marked
+        found = checkpoint.parameters(
+            planned, query(), device="cpu", clamp=False, progress=lambda done, total: None
+        )
+    assert seen.cuts == 0
+    same(found, expected(WIDE)[1])
+    # What has come is not asked for again: an answer's head, and what was under way when it was cut.
+    assert seen.marked - before < planned.bytes_read + 51 * 2000
+
+
+def test_a_hub_that_hangs_up_for_good_is_named(there, at_hub, monkeypatch):
+    monkeypatch.setattr(streaming, "FIRST_PAUSE", 0.0)
+    with between(at_hub, monkeypatch, mark="/bytes", cuts=10**6) as seen, pytest.raises(HubError) as caught:
+        parameters(there[WIDE.name])
+    assert caught.value.code == "hub-unreachable"
+    assert seen.url in str(caught.value)
+
+
+def test_a_corrupted_byte_is_found_and_asked_for_again(there, at_hub, monkeypatch, caplog):
+    with (
+        between(at_hub, monkeypatch, mark="/bytes", flips={1_500_000}) as seen,
+        caplog.at_level(logging.WARNING, "modelcenter"),
+    ):
+        found = parameters(there[WIDE.name])
+    same(found, expected(WIDE)[1])
+    assert seen.marked > 1_500_000
+    assert "model.safetensors is damaged: bytes" in caplog.text
+
+
+def test_what_keeps_coming_corrupted_is_named(there, at_hub, monkeypatch):
+    flips = set(range(5000, 10**8, 20_000))
+    with (
+        between(at_hub, monkeypatch, mark="/bytes", flips=flips),
+        pytest.raises(CheckpointDamaged, match=r"model\.safetensors .* bytes [\d,]+ to [\d,]+ \(.*weight"),
+    ):
+        parameters(there[WIDE.name])
+
+
+def test_bytes_that_rot_in_the_store_are_not_taken_for_weights(at_hub, unique, tmp_path):
+    name = f"alice/{unique}"
+    source = stored(WIDE)
+    tensors = checkpoints.stored(source)
+    tensors["model.norm.weight"] += 1  # a content of its own
+    checkpoints.copy_companions(source, tmp_path / "m")
+    checkpoints.write(tmp_path / "m", tensors)
+    Hub().upload(tmp_path / "m", name)
+    settled(at_hub, name)
+    size = (tmp_path / "m" / "model.safetensors").stat().st_size
+    blob = Blob(open_stream(name).files.content("model.safetensors"), size)
+    with at_hub.hub() as hub:
+        wait_for(lambda: is_known(hub, blob))
+        path = hub.blobs.path(blob.sha256)
+        path.chmod(0o644)
+        with path.open("r+b") as file:
+            file.seek(3 * FRAME_BYTES + 5)
+            byte = file.read(1)
+            file.seek(-1, 1)
+            file.write(bytes([byte[0] ^ 4]))
+    with pytest.raises((HubError, BlobDamaged), match=r"3,145,728 and 4,194,304 \(model\.safetensors\)"):
+        parameters(name)
+    with at_hub.hub() as hub:  # and it was had checked
+        wait_for(lambda: is_damaged(hub, blob))
+
+
+def is_known(hub, blob: Blob) -> bool:
+    with hub.database.session() as session:
+        return blob.sha256 in blocks.known(session, [blob])
+
+
+def is_damaged(hub, blob: Blob) -> bool:
+    with hub.database.session() as session:
+        return any(damage.sha256 == blob.sha256 for damage in fsck.damages(session))
+
+
+# --- who may, and what cannot be
+
+
+def test_a_private_model_is_streamed_by_who_may_read_it(at_hub, unique, monkeypatch):
+    name = f"alice/{unique}"
+    Hub().upload(stored(named("gpt2", "gpt2")), name, private=True)
+    same(parameters(name), expected(named("gpt2", "gpt2"))[1])
+    with pytest.raises(RepositoryNotFound):
+        parameters(name, token=at_hub.other_token)
+
+
+def test_a_gated_model_is_streamed_by_who_was_let_in(at_hub, unique):
+    name = f"alice/{unique}"
+    Hub().upload(stored(named("gpt2", "gpt2")), name)
+    Hub().api.update_repo_settings(name, gated="manual")
+    with pytest.raises(AccessDenied):
+        parameters(name, token=at_hub.other_token)
+    same(parameters(name), expected(named("gpt2", "gpt2"))[1])
+
+
+def test_what_cannot_be_streamed_is_told(there, at_hub, unique):
+    place = stored(WIDE)
+    with pytest.raises(Invalid, match="only models on a hub"):
+        load(place, stream=True)
+    with pytest.raises(Invalid, match="without asking its hub"):
+        load(there[WIDE.name], stream=True, local_files_only=True)
+    with pytest.raises(RevisionNotFound):
+        load(there[WIDE.name], stream=True, revision="v9")
+    with pytest.raises(NotAuthenticated):
+        load(there[WIDE.name], stream=True, token="mc_wrong")
+    Hub().upload(folder(named("gpt2", "gpt2"), "bin"), f"alice/{unique}")
+    with pytest.raises(CheckpointUnsupported, match="only safetensors can be streamed"):
+        load(f"alice/{unique}", stream=True)
+
+
+class Longer(RemoteFiles):
+    """Files that were another content when the hub was asked."""
+
+    def size(self, name: str) -> int:
+        return super().size(name) + 1
+
+    def content(self, name: str) -> str:
+        return f"before {super().content(name)}"
+
+
+def test_a_file_that_is_another_than_its_header_was_is_told(there, at_hub, monkeypatch):
+    checkpoint = open_stream(there[WIDE.name])
+    planned = plan(checkpoint.files, header=checkpoint.header)
+    files = checkpoint.files
+    other = Longer(files.name, files.commit, files.endpoint, files.token)
+    checkpoint = dataclasses.replace(checkpoint, files=other)
+    with pytest.raises(CheckpointDamaged, match="another content than when its header was read"):
+        checkpoint.parameters(planned, query(), device="cpu", clamp=False, progress=lambda done, total: None)
+
+
+def test_spans_hold_every_read():
+    planned = expected(WIDE, None, 1, 2)[0]
+    gathered, covered = Gathered(planned.reads), 0
+    for span in spans(gathered.reads):
+        covered += sum(stop - start for _, start, stop in gathered.wanted(span.file, span.start, span.stop))
+    assert covered == planned.bytes_read
