@@ -14,7 +14,7 @@ from modelcenter.cli.options import (
     repository_argument,
     revision_option,
 )
-from modelcenter.cli.output import say, say_json
+from modelcenter.cli.output import remark, say, say_json
 
 
 @click.command("download")
@@ -27,6 +27,7 @@ from modelcenter.cli.output import say, say_json
     help="The folder to write to. Default: the cache that loading uses too.",
 )
 @include_options
+@click.option("--all", "whole", is_flag=True, help="Also weights in forms that loading does not read.")
 @endpoint_option
 @json_option
 def command(
@@ -35,17 +36,23 @@ def command(
     to: Path | None,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    whole: bool,
     endpoint: str | None,
     as_json: bool,
 ) -> None:
-    """Download a model's files and print the folder they are in. What is there is not fetched again."""
+    """Download a model's files and print the folder they are in. What is there is not fetched again.
+
+    Of weights in several forms the one that loading reads, unless --all, --include or --exclude are given.
+    """
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     from modelcenter.client import Hub
 
     if as_json or not sys.stderr.isatty():
         disable_progress_bars()
-    folder = Hub(endpoint).download(name, revision=revision, to=to, include=include, exclude=exclude)
+    folder = Hub(endpoint).download(
+        name, revision=revision, to=to, include=include, exclude=exclude, whole=whole, tell=remark
+    )
     if as_json:
         files = sorted(
             path.relative_to(folder).as_posix()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import glob
+import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from modelcenter.client import logins
+from modelcenter.client.locate import taking
 from modelcenter.client.remote import RemoteFiles
 from modelcenter.client.telling import ask, get, told
 from modelcenter.client.upload import Uploaded, chosen, upload
@@ -18,6 +21,8 @@ from modelcenter.errors import NotAuthenticated
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+
+logger = logging.getLogger(__name__)
 
 
 class Hub:
@@ -139,9 +144,20 @@ class Hub:
         to: str | os.PathLike[str] | None = None,
         include: Collection[str] = (),
         exclude: Collection[str] = (),
+        whole: bool = False,
+        tell: Callable[[str], object] = logger.info,
     ) -> Path:
-        """The folder with the files of a revision: `to`, else the cache. What is there is not sent again."""
+        """The folder with the files of a revision: `to`, else the cache. What is there is not sent again.
+
+        Weights that a loader does not read, since it has them in another form, are left, unless all is asked
+        for (`whole`) or patterns say what is. tell: is told in a sentence what is taken and left, before.
+        """
         warn_if_withdrawn(self.endpoint, self.token, name, revision)
+        if not (whole or include or exclude):
+            files = RemoteFiles(name, revision, self.endpoint, self.token, warns=False)
+            what = taking(files)
+            tell(f"{name}: {what}")
+            exclude = [glob.escape(path) for path in what.left]
         with told(self.endpoint, name, revision):
             folder: str = self.api.snapshot_download(
                 name,

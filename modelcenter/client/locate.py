@@ -14,13 +14,14 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelcenter.checkpoint.files import LocalFiles
+from modelcenter.checkpoint.files import Files, LocalFiles
 from modelcenter.checkpoint.index import read_index
 from modelcenter.checkpoint.sentence import module_folders
 from modelcenter.checkpoint.source import CANDIDATES, CONFIGS
@@ -28,7 +29,7 @@ from modelcenter.client import logins
 from modelcenter.client.remote import RemoteFiles
 from modelcenter.client.telling import told
 from modelcenter.client.withdrawn import warn_if_withdrawn
-from modelcenter.errors import CheckpointNotFound, Invalid, NotCached
+from modelcenter.errors import CheckpointNotFound, Invalid, NotCached, listed
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, ResolvedRevision
@@ -161,13 +162,17 @@ class Snapshot:
     def folder(self) -> Path:
         """The snapshot's folder, once all that a loader needs is in it."""
         folder, names, small = self.small()
-        needed = [*small, *weights(folder, names), *modules(folder, names)]
-        return self.cached(needed) or self.take([glob.escape(name) for name in needed])
+        files = LocalFiles(folder)
+        needed = [*small, *weights(files, names), *modules(files, names)]
+        if (whole := self.cached(needed)) is not None:
+            return whole
+        self.tell(needed)
+        return self.take([glob.escape(name) for name in needed])
 
     def apart(self) -> Path:
         """The snapshot's folder, once all is in it that a loader needs beside the weights."""
         folder, names, small = self.small()
-        needed = [*small, *modules(folder, names)]
+        needed = [*small, *modules(LocalFiles(folder), names)]
         return self.cached(needed) or self.take([glob.escape(name) for name in needed], quietly=True)
 
     def small(self) -> tuple[Path, Collection[str], list[str]]:
@@ -181,14 +186,27 @@ class Snapshot:
 
     def names(self, folder: Path | None = None) -> Collection[str]:
         """The commit's files as the cache knows them; without a listing those in `folder`, else none."""
-        from huggingface_hub import get_cached_repo_tree
+        return self.sizes() or (LocalFiles(folder).names() if folder else ())
+
+    def sizes(self) -> Mapping[str, int]:
+        """The commit's files with their bytes; nothing where the cache has no listing."""
+        from huggingface_hub import RepoFile, get_cached_repo_tree
         from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
         try:
             entries = get_cached_repo_tree(self.name, revision=self.commit, cache_dir=self.cache)
         except CachedRepoTreeNotFoundError:
-            return LocalFiles(folder).names() if folder else ()
-        return [entry.path for entry in entries]
+            return {}
+        return {entry.path: entry.size if isinstance(entry, RepoFile) else 0 for entry in entries}
+
+    def tell(self, needed: Collection[str]) -> None:
+        """Says what is about to be fetched, to people who look, and what is left."""
+        sizes = self.sizes()
+        missing = {name: sizes[name] for name in needed if name in sizes and self.cached([name]) is None}
+        sentence = f"{self.name}: {Taking(missing, unneeded(sizes, needed))}"
+        logger.info(sentence)
+        if missing and sys.stderr.isatty():
+            print(sentence, file=sys.stderr)
 
     def cached(self, names: Collection[str]) -> Path | None:
         """The snapshot's folder when all of `names` are in it."""
@@ -237,8 +255,81 @@ def no_bar() -> type[tqdm]:
     return NoBar
 
 
-def weights(folder: Path, names: Collection[str]) -> list[str]:
-    """The weight files to take, of those that a commit has; its index files are in `folder` already.
+# The same weights once more, for other programs, and what training goes on from.
+OTHER_FORMS = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "*pytorch_model*.bin",
+    "*pytorch_model*.pt",
+    "*pytorch_model*.bin.index.json",
+    "*tf_model*.h5",
+    "*flax_model*.msgpack",
+    "*.onnx",
+    "*.onnx_data*",
+    "*.gguf",
+    "*.ot",
+    "*.ckpt*",
+    "*.tflite",
+    "*.mlmodel",
+    "*.mlpackage/*",
+    "openvino_model*",
+    "consolidated*.pth",
+    "*optimizer*.pt",
+    "*optimizer*.bin",
+    "*scheduler.pt",
+    "*rng_state*.pth",
+)
+
+
+@dataclass(frozen=True)
+class Taking:
+    """What a download fetches and what it leaves, with their bytes."""
+
+    taken: Mapping[str, int]
+    left: Mapping[str, int]
+
+    def __str__(self) -> str:
+        sentence = f"taking {counted(self.taken)}"
+        if self.left:
+            sentence += f"; leaving {counted(self.left)}, weights in other forms ({listed(self.left, 3)})"
+        return f"{sentence}."
+
+
+def counted(files: Mapping[str, int]) -> str:
+    """How many files, of how many bytes."""
+    size = sum(files.values())
+    shown = (
+        f"{size / 10**9:.2f} GB"
+        if size >= 10**9
+        else f"{size / 10**6:.1f} MB"
+        if size >= 10**6
+        else f"{size:,} bytes"
+    )
+    return f"{len(files)} {'file' if len(files) == 1 else 'files'} ({shown})"
+
+
+def taking(files: Files) -> Taking:
+    """Of a revision all files but the weights that a loader does not read.
+
+    Where none are found that it reads, nothing is left.
+    """
+    sizes = {name: files.size(name) for name in files.names()}
+    needed = weights(files, sizes)
+    left = unneeded(sizes, [*needed, *modules(files, sizes)]) if needed else {}
+    return Taking({name: size for name, size in sizes.items() if name not in left}, left)
+
+
+def unneeded(sizes: Mapping[str, int], needed: Collection[str]) -> dict[str, int]:
+    """The files that have the weights once more; their index goes with them."""
+    return {
+        name: size
+        for name, size in sizes.items()
+        if name not in needed and any(fnmatch(name, pattern) for pattern in OTHER_FORMS)
+    }
+
+
+def weights(files: Files, names: Collection[str]) -> list[str]:
+    """The weight files to take, of those that a commit has; its index files are in `files` already.
 
     A sharded checkpoint says in its index which files are its own: others that look alike are left.
     """
@@ -246,19 +337,19 @@ def weights(folder: Path, names: Collection[str]) -> list[str]:
         if first in names:
             if not first.endswith(".index.json"):
                 return [first]
-            weight_map, _ = read_index(LocalFiles(folder), first)
+            weight_map, _ = read_index(files, first)
             return sorted({shard for shard in weight_map.values() if shard in names})
     return []
 
 
-def modules(folder: Path, names: Collection[str]) -> list[str]:
-    """The files to take of sentence-transformers' modules, whose list is in `folder` already.
+def modules(files: Files, names: Collection[str]) -> list[str]:
+    """The files to take of sentence-transformers' modules, whose list is in `files` already.
 
     Of each that has a folder of its own these are its config.json, and its weights in one format.
     """
     one_file = [first for first, _ in CANDIDATES if not first.endswith(".index.json")]
     needed = []
-    for module in module_folders(LocalFiles(folder)):
-        files = [f"{module}/{name}" for name in one_file if f"{module}/{name}" in names]
-        needed += [name for name in (f"{module}/config.json", *files[:1]) if name in names]
+    for module in module_folders(files):
+        here = [f"{module}/{name}" for name in one_file if f"{module}/{name}" in names]
+        needed += [name for name in (f"{module}/config.json", *here[:1]) if name in names]
     return needed

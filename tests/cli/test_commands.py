@@ -236,6 +236,7 @@ def test_download_prints_the_folder(at_hub, tiny_bert, unique, tmp_path):
     run("upload", tiny_bert, f"alice/{unique}")
     result = run("download", f"alice/{unique}", "--to", tmp_path / "copy")
     assert result.stdout == f"{tmp_path / 'copy'}\n"
+    assert f"alice/{unique}: taking 5 files" in result.stderr
     assert (tmp_path / "copy" / "model.safetensors").read_bytes() == (
         tiny_bert / "model.safetensors"
     ).read_bytes()

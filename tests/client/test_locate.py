@@ -114,6 +114,53 @@ def test_of_a_sharded_checkpoint_the_shards_that_its_index_names_are_fetched(at_
     assert names(client.locate(f"alice/{unique}")) == {"config.json", "model.safetensors.index.json", *shards}
 
 
+@pytest.fixture
+def in_many_forms(at_hub, tiny_bert, unique) -> str:
+    """A model with its weights for three programs, what training goes on from, and pictures."""
+    others = ["pytorch_model.bin", "tf_model.h5", "onnx/model.onnx", "optimizer.pt", "model.fp16.safetensors"]
+    for name in others:
+        (tiny_bert / name).parent.mkdir(exist_ok=True)
+        (tiny_bert / name).write_bytes(b"0" * 1000)
+    (tiny_bert / "plot.png").write_bytes(b"a picture")
+    (tiny_bert / "vocab.bin").write_bytes(b"no weights")
+    Hub().upload(tiny_bert, f"alice/{unique}")
+    return f"alice/{unique}"
+
+
+def test_loading_says_what_it_takes_and_leaves_before_it_starts(in_many_forms, caplog):
+    with caplog.at_level(logging.INFO, "modelcenter"):
+        client.locate(in_many_forms)
+    (said,) = [record.getMessage() for record in caplog.records if "leaving" in record.getMessage()]
+    assert said.startswith(f"{in_many_forms}: taking 1 file (")
+    assert re.search(
+        r"; leaving 5 files \(5,000 bytes\), weights in other forms \(.*, .*, .* and 2 more\)\.$", said
+    )
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "modelcenter"):
+        client.locate(in_many_forms)
+    assert "taking" not in caplog.text  # it is all there
+
+
+def test_a_download_takes_the_weights_in_the_form_that_is_loaded(in_many_forms, tmp_path):
+    told: list[str] = []
+    copy = Hub().download(in_many_forms, to=tmp_path / "copy", tell=told.append)
+    assert names(copy) >= {"config.json", "model.safetensors", "README.md", "plot.png", "vocab.bin"}
+    left = {"pytorch_model.bin", "tf_model.h5", "onnx/model.onnx", "optimizer.pt", "model.fp16.safetensors"}
+    assert not names(copy) & left
+    assert "leaving 5 files (5,000 bytes)" in told[0]
+    assert names(Hub().download(in_many_forms, to=tmp_path / "all", whole=True)) >= left
+    only = Hub().download(in_many_forms, to=tmp_path / "only", include=["*.h5"])
+    assert {path.name for path in only.iterdir()} == {".cache", "tf_model.h5"}
+
+
+def test_a_download_leaves_nothing_where_nothing_else_can_be_loaded(at_hub, unique, tmp_path):
+    (tmp_path / "flax").mkdir()
+    (tmp_path / "flax" / "config.json").write_text("{}")
+    (tmp_path / "flax" / "flax_model.msgpack").write_bytes(b"weights")
+    Hub().upload(tmp_path / "flax", f"alice/{unique}")
+    assert "flax_model.msgpack" in names(Hub().download(f"alice/{unique}", to=tmp_path / "copy"))
+
+
 def test_pickles_are_fetched_where_there_is_nothing_else(at_hub, unique, tmp_path):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "config.json").write_text("{}")
