@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import logging
+import os
+import re
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import torch
@@ -36,7 +44,8 @@ from tests.support import checkpoints
 from tests.support.checkpoints import folder
 from tests.support.network import meddler
 from tests.support.recipe import Recipe
-from tests.support.server import wait_for
+from tests.support.s3 import CREDENTIALS, new_bucket
+from tests.support.server import new_server, wait_for
 
 _WIDE = {"vocab_size": 6000, "hidden_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2}
 # 7 MB, of which each rank of two has row slices, column slices and wholes.
@@ -343,3 +352,177 @@ def test_spans_hold_every_read():
     for span in spans(gathered.reads):
         covered += sum(stop - start for _, start, stop in gathered.wanted(span.file, span.start, span.stop))
     assert covered == planned.bytes_read
+
+
+# --- other servers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_plain", [False, True], ids=["gathered", "redirected"])
+def test_a_hub_that_keeps_files_in_s3_streams_them(is_plain, s3, tmp_path, monkeypatch):
+    """Gathered by the hub, or range by range from signed addresses that it leads to."""
+    server = new_server(tmp_path / "hub")
+    bucket = new_bucket(s3)
+    server.environment |= {**CREDENTIALS, **bucket.environment()}
+    server.settings = dataclasses.replace(server.settings, s3=bucket)
+    monkeypatch.setenv("MODELCENTER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MODELCENTER_TOKEN", server.token)
+    server.start()
+    try:
+        Hub(server.url).upload(stored(WIDE), "alice/m")
+        settled(server, "alice/m")
+        with between(server, monkeypatch, hidden="/plan/" if is_plain else "") as seen:
+            found = parameters("alice/m", "float16", 1, 2)
+        assert any("/bytes" in line for line in seen.asked if line.startswith("GET")) is not is_plain
+    finally:
+        server.kill()
+    same(found, expected(WIDE, "float16", 1, 2)[1])
+
+
+@contextlib.contextmanager
+def files_of(place: Path, *, knows_ranges: bool = True, busy: int = 0, elsewhere: str = ""):
+    """The least that speaks the Hub's protocol: a listing, and files that answer Range; nothing is ours.
+
+    busy: how often it is. elsewhere: where it sends those who want a part of large files. Tokens are kept.
+    """
+    left, tokens = [busy], list[str]()
+
+    class Answer(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None: ...
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            path = urlsplit(self.path).path
+            if "resolve" in path and path.endswith(".safetensors"):
+                tokens.append(self.headers.get("Authorization", ""))
+            if path.startswith("/api/models/a/m/tree/"):
+                self.say(json.dumps([{"type": "file", "oid": "0" * 40, **file} for file in listing]).encode())
+            elif path.startswith("/api/models/a/m"):
+                siblings = [{"rfilename": file["path"], "size": file["size"]} for file in listing]
+                self.say(json.dumps({"id": "a/m", "sha": "1" * 40, "siblings": siblings}).encode())
+            elif path.startswith(f"/a/m/resolve/{'1' * 40}/") and (place / path.split("/", 5)[5]).is_file():
+                self.file((place / path.split("/", 5)[5]).read_bytes(), path.endswith(".safetensors"))
+            else:
+                self.say(b"", 404)
+
+        def file(self, content: bytes, is_large: bool) -> None:
+            asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+            if asked and is_large and int(asked[1]) > 0 and left[0]:
+                left[0] -= 1
+                self.say(b"", 503, {"Retry-After": "0"})
+            elif is_large and elsewhere:
+                self.say(b"", 302, {"Location": elsewhere + self.path})
+            elif asked and knows_ranges:
+                start, stop = int(asked[1]), int(asked[2]) + 1
+                where = {"Content-Range": f"bytes {start}-{stop - 1}/{len(content)}"}
+                self.say(content[start:stop], 206, where)
+            else:
+                self.say(content)
+
+        def say(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
+            self.send_response(status)
+            about = {"ETag": '"e"', "X-Repo-Commit": "1" * 40, "Content-Length": str(len(body))}
+            for name, value in {**about, **(headers or {})}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+    listing = [{"path": file.name, "size": file.stat().st_size} for file in place.iterdir()]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", tokens
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def alone(monkeypatch, tmp_path) -> None:
+    """A client that knows no hub."""
+    monkeypatch.setenv("MODELCENTER_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MODELCENTER_TOKEN", raising=False)
+
+
+def test_any_server_of_ranges_will_do_and_may_be_busy(alone):
+    with files_of(stored(WIDE), busy=5) as (address, _):
+        model = load("a/m", stream=True, dtype="fp16", endpoint=address)
+    other = load(str(stored(WIDE)), dtype="fp16")
+    same(dict(model.named_parameters()), dict(other.named_parameters()))
+
+
+def test_who_is_sent_to_another_host_takes_no_token_there(alone):
+    with (
+        files_of(stored(WIDE)) as (store, shown),
+        files_of(stored(WIDE), elsewhere=store) as (address, asked),
+    ):
+        model = load("a/m", stream=True, endpoint=address, token="secret")
+    same(dict(model.named_parameters()), dict(load(str(stored(WIDE))).named_parameters()))
+    assert len(shown) == len(asked) > 1
+    assert set(asked) == {"Bearer secret"}
+    assert set(shown) == {""}
+
+
+def test_a_server_that_is_busy_for_good_is_named(alone):
+    with files_of(stored(WIDE), busy=10**6) as (address, _), pytest.raises(HubError, match=r"too busy.*503"):
+        load("a/m", stream=True, endpoint=address)
+
+
+def test_a_server_that_knows_no_ranges_is_named(alone):
+    with (
+        files_of(stored(WIDE), knows_ranges=False) as (address, _),
+        pytest.raises(HubError, match=r"model\.safetensors whole .* Load without stream"),
+    ):
+        load("a/m", stream=True, endpoint=address)
+
+
+# --- real ranks
+
+RANK = """
+import sys
+import torch, torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from modelcenter import load
+place, name, rank = sys.argv[1], sys.argv[2], int(sys.argv[3])
+dist.init_process_group("gloo", init_method=f"file://{place}/meeting", rank=rank, world_size=2)
+model = load(name, stream=True, dtype="fp16", mesh=init_device_mesh("cpu", (2,), mesh_dim_names=("tp",)))
+whole = {key: value.full_tensor() for key, value in model.named_parameters()}
+if rank == 0:
+    torch.save({"whole": whole, "bytes_read": model.report.bytes_read}, f"{place}/found.pt")
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_ranks_stream_their_shares_of_one_model(there, at_hub, tmp_path, monkeypatch):
+    with between(at_hub, monkeypatch, mark="/bytes") as seen:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+        words = [sys.executable, "-c", RANK, str(tmp_path), there[WIDE.name]]
+        ranks = [subprocess.Popen([*words, str(rank)], env=environment) for rank in range(2)]
+        assert [process.wait(200) for process in ranks] == [0, 0]
+    found = torch.load(tmp_path / "found.pt")
+    same(found["whole"], dict(load(str(stored(WIDE)), dtype="fp16").named_parameters()))
+    shares = sum(expected(WIDE, "float16", rank, 2)[0].bytes_read for rank in range(2))
+    assert shares < seen.marked < 1.01 * shares
+
+
+@pytest.mark.slow
+def test_all_that_a_rank_transfers_is_its_share_and_one_percent(at_hub, unique, tmp_path, monkeypatch):
+    """Headers, configuration and what else is asked, of a model of 130 MB."""
+    settings = checkpoints.LLAMA[0].settings | _WIDE | {"hidden_size": 512, "intermediate_size": 2048}
+    large = Recipe(
+        "llama-large", "LlamaForCausalLM", settings | {"vocab_size": 24_000, "num_hidden_layers": 4}
+    )
+    name = f"alice/{unique}"
+    Hub().upload(stored(large), name)
+    settled(at_hub, name)
+    planned = expected(large, "float16", 1, 2)[0]
+    with between(at_hub, monkeypatch) as seen:
+        found = parameters(name, "float16", 1, 2)
+    assert seen.sent < 1.01 * planned.bytes_read
+    same(found, expected(large, "float16", 1, 2)[1])

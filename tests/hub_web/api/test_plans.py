@@ -62,7 +62,11 @@ def assembled(told: dict[str, Any], read) -> dict[str, np.ndarray]:
     return made
 
 
-@pytest.mark.parametrize("recipe", [LLAMA, GPTJ, MIXTRAL], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize(
+    "recipe",
+    [LLAMA, *(pytest.param(recipe, marks=pytest.mark.slow) for recipe in (GPTJ, MIXTRAL))],
+    ids=["llama", "gptj", "mixtral"],
+)
 def test_a_plan_is_enough_to_load_a_shard_without_our_library(recipe, server, api, repo):
     place = uploaded(server, api, repo, recipe)
     told = server.get(f"{place}?tp=2&rank=1&dtype=float16", server.token).json()
