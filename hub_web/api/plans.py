@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http import HTTPStatus
-from itertools import chain
+from itertools import chain, islice
 from typing import cast
 
 from flask import Blueprint, Response, current_app, request
@@ -88,7 +88,7 @@ class Begun:
 
     def __init__(self, parts: Iterator[bytes]) -> None:
         self.parts = parts
-        self.first = list(next(([part] for part in parts), []))
+        self.first = list(islice(parts, 1))
 
     def __iter__(self) -> Iterator[bytes]:
         return chain(self.first, self.parts)
@@ -114,11 +114,11 @@ def query() -> Asked:
     for name in ("dtype", "head"):
         if len(request.args.get(name, "")) > MOST_LETTERS:
             raise Invalid(f"{name} has more than {MOST_LETTERS} letters.")
-    world = number("tp", 1, MOST_RANKS)
+    tp = number("tp", 1, MOST_RANKS)
     return Asked(
         dtype=request.args.get("dtype") or None,
-        world=world,
-        rank=number("rank", 0, world - 1, least=0),
+        tp=tp,
+        rank=number("rank", 0, tp - 1, least=0),
         fuse=flag("fuse", True),
         head=request.args.get("head") or None,
     )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import contextlib
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from modelcenter.client import logins
 from modelcenter.client.telling import get, told
 from modelcenter.client.withdrawn import warn_if_withdrawn
 from modelcenter.errors import CheckpointDamaged, EntryNotFound, NotHosted
+
+if TYPE_CHECKING:
+    import httpx2
+
+CUTS = 4  # of a connection, while a part of a file is read
 
 
 def remote_files(
@@ -66,7 +72,7 @@ class RemoteFiles:
         # Compressed, the range would be one of the compressed bytes.
         headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
         with told(self.endpoint, self.name, self.revision):
-            response = get(self.address(name), self.token, headers=headers)
+            response = patient(lambda: get(self.address(name), self.token, headers=headers))
             content = response.content
         if response.status_code != 206:  # a server or proxy that knows no ranges sends the whole file
             content = content[start:stop]
@@ -92,6 +98,16 @@ class RemoteFiles:
         if known.get("status") == "linked":
             raise NotHosted(self.name, known.get("upstream", self.name))
         return found["sha"], {file["rfilename"]: Listed.of(file) for file in found.get("siblings", ())}
+
+
+def patient(ask: Callable[[], httpx2.Response]) -> httpx2.Response:
+    """The answer, asked for again where the connection was cut on the way."""
+    import httpx2
+
+    for _ in range(CUTS):
+        with contextlib.suppress(httpx2.ReadError, httpx2.RemoteProtocolError):
+            return ask()
+    return ask()
 
 
 @dataclass(frozen=True, slots=True)

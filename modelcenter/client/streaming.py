@@ -205,10 +205,11 @@ class Line:
                 response.read()
                 hf_raise_for_status(response)
             begins = response.headers.get("Content-Range", "").startswith(f"bytes {position}-")
-            if response.status_code != HTTPStatus.PARTIAL_CONTENT or not begins:
+            is_plain = response.headers.get("Content-Encoding", "identity") == "identity"
+            if response.status_code != HTTPStatus.PARTIAL_CONTENT or not begins or not is_plain:
                 raise HubError(
-                    f"{self.files.endpoint} sends {portion.name} whole where a part of it is asked for. "
-                    "Load without stream."
+                    f"{self.files.endpoint} sends {portion.name} whole or compressed where a part of it is "
+                    "asked for. Load without stream."
                 )
             portion.accept(response.headers)
             yield response

@@ -40,7 +40,7 @@ class Asked:
     """Whose plan: the arguments of `load` that decide what is read, and where it goes."""
 
     dtype: str | None = None
-    world: int = 1
+    tp: int = 1
     rank: int = 0
     fuse: bool = True
     head: str | None = None
@@ -75,18 +75,22 @@ class Plans:
         Raises NotFound before there is a verdict, CheckpointError where it says no, Invalid, HeadNotFound and
         CannotShard for what was asked, NotFetched where a mirror has the weights not yet.
         """
-        key = repository.id, commit.oid, asked
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+        key = repository.repo_id, repository.id, commit.oid, asked
+        if (known := self._known(key)) is not None:
+            return known
         with self._making:
-            made = make(hub, repository, commit, asked)
+            made = self._known(key) or make(hub, repository, commit, asked)
         with self._lock:
             self._kept[key] = made
             while len(self._kept) > 1 and sum(len(p.document) for p in self._kept.values()) > KEPT_BYTES:
                 self._kept.popitem(last=False)
         return made
+
+    def _known(self, key: object) -> Plan | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
 
 
 def make(hub: Hub, repository: Repository, commit: Commit, asked: Asked) -> Plan:
@@ -104,7 +108,7 @@ def make(hub: Hub, repository: Repository, commit: Commit, asked: Asked) -> Plan
         )
     files = RevisionFiles(hub, repository, commit)
     planned = plan(
-        files, dtype=asked.dtype, head=asked.head, fuse=asked.fuse, rank=asked.rank, world=asked.world
+        files, dtype=asked.dtype, head=asked.head, fuse=asked.fuse, rank=asked.rank, world=asked.tp
     )
     if planned.header.format != "safetensors":
         raise CheckpointUnsupported(

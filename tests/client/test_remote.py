@@ -13,6 +13,7 @@ from modelcenter.errors import (
     RevisionNotFound,
 )
 from modelcenter.verification import verify
+from tests.support.network import meddler
 
 
 @pytest.fixture
@@ -78,3 +79,13 @@ def test_who_sends_no_token_is_not_told_that_it_is_unknown(at_hub, monkeypatch, 
     assert "does not know this token" not in str(caught.value)
     with pytest.raises(InvalidToken, match="does not know this token"):
         Hub(token="mc_unknown").upload(tiny_bert, f"alice/{unique}")
+
+
+def test_a_range_whose_connection_is_cut_is_asked_for_again(uploaded, at_hub, tiny_bert):
+    with meddler(at_hub.url, mark="model.safetensors", cuts=3, longest=200) as between:
+        there = remote_files(uploaded, endpoint=between.url)
+        assert there.read("model.safetensors") == (tiny_bert / "model.safetensors").read_bytes()
+        assert between.cuts == 0
+        between.cuts = 10**6
+        with pytest.raises(HubUnreachable, match="does not answer"):
+            there.read("model.safetensors")
