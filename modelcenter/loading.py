@@ -135,7 +135,8 @@ def load(
         in memory of the process's own.
     clamp: values that fp16 cannot hold become its largest instead of an error.
     mesh: a DeviceMesh with a dimension named `tp`: each rank copies only its share, parameters are DTensors.
-    stream: read the weights from the hub into memory, none of them on disk; a rank reads only its share.
+    stream: read the weights from the hub into memory, none of them on disk; a rank reads only its share. A
+        ModelCenter hub sends digests with them; of others lengths and ETags are all that is checked.
     endpoint, token: of the hub; else MODELCENTER_ENDPOINT, the saved login, HF_ENDPOINT.
     local_files_only: take what the cache holds, ask no hub.
     architecture: of a checkpoint in OpenBMB's original form, where its tensors leave two (`bert` and

@@ -263,6 +263,7 @@ def test_a_plan_tells_what_a_rank_reads_without_torch():
     assert half["bytesRead"] < whole["bytesRead"] <= whole["bytesStored"]
     assert (half["dtype"], half["rank"], half["world"]) == ("float16", 1, 2)
     shown = run("plan", place, "--tp", 2, "--all").stdout
+    assert f"{half['ranges']} over HTTP" in shown and half["bytesOverRead"] > 0
     assert "rank    0 of 2" in shown and "blocks.0.attention.qkv.weight" in shown
     assert run("plan", place, "--tp", 2, "--rank", 2).exit_code == 1
     program = (

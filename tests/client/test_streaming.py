@@ -40,6 +40,7 @@ from modelcenter.registry.blobs.interface import Blob
 from modelcenter.streaming import open_stream, query
 from modelcenter.weights.execute import execute
 from modelcenter.weights.gathered import FRAME_BYTES, Gathered, spans
+from modelcenter.weights.receive import SCRATCH_BYTES
 from tests.support import checkpoints
 from tests.support.checkpoints import folder
 from tests.support.network import meddler
@@ -511,18 +512,58 @@ def test_ranks_stream_their_shares_of_one_model(there, at_hub, tmp_path, monkeyp
     assert shares < seen.marked < 1.01 * shares
 
 
-@pytest.mark.slow
-def test_all_that_a_rank_transfers_is_its_share_and_one_percent(at_hub, unique, tmp_path, monkeypatch):
-    """Headers, configuration and what else is asked, of a model of 130 MB."""
+@pytest.fixture(scope="module")
+def large(live_hub) -> tuple[Recipe, str]:
+    """A model of 130 MB, and its name on the hub."""
     settings = checkpoints.LLAMA[0].settings | _WIDE | {"hidden_size": 512, "intermediate_size": 2048}
-    large = Recipe(
-        "llama-large", "LlamaForCausalLM", settings | {"vocab_size": 24_000, "num_hidden_layers": 4}
-    )
-    name = f"alice/{unique}"
-    Hub().upload(stored(large), name)
-    settled(at_hub, name)
-    planned = expected(large, "float16", 1, 2)[0]
+    settings |= {"vocab_size": 24_000, "num_hidden_layers": 4}
+    recipe = Recipe("llama-large", "LlamaForCausalLM", settings)
+    Hub(live_hub.url, live_hub.token).upload(stored(recipe), "alice/streamed-large")
+    settled(live_hub, "alice/streamed-large")
+    return recipe, "alice/streamed-large"
+
+
+@pytest.mark.slow
+def test_all_that_a_rank_transfers_is_its_share_and_one_percent(large, at_hub, monkeypatch):
+    """Headers, configuration and what else is asked are in it."""
+    recipe, name = large
+    planned = expected(recipe, "float16", 1, 2)[0]
     with between(at_hub, monkeypatch) as seen:
         found = parameters(name, "float16", 1, 2)
     assert seen.sent < 1.01 * planned.bytes_read
-    same(found, expected(large, "float16", 1, 2)[1])
+    same(found, expected(recipe, "float16", 1, 2)[1])
+
+
+MEMORY = """
+import re, sys, threading
+import torch
+from modelcenter import load
+
+def private():
+    return int(re.search(r"RssAnon:\\s*(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
+
+load(sys.argv[1], stream=True)  # what is imported and made once
+before, most, done = private(), 0, threading.Event()
+
+def watch():
+    global most
+    while not done.wait(0.001):
+        most = max(most, private())
+
+watching = threading.Thread(target=watch, daemon=True)
+watching.start()
+model = load(sys.argv[2], stream=True, dtype="fp16")
+done.set()
+watching.join()
+print(most - before, sum(p.nbytes for p in model.parameters()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_plain", [False, True], ids=["gathered", "ranges"])
+def test_a_stream_takes_the_result_and_a_bounded_scratch(is_plain, large, there, at_hub, monkeypatch):
+    with between(at_hub, monkeypatch, hidden="/plan/" if is_plain else ""):
+        words = [sys.executable, "-c", MEMORY, there["gpt2"], large[1]]
+        said = subprocess.run(words, check=True, capture_output=True, text=True, timeout=200).stdout
+    most, result = map(int, said.split())
+    assert result < most < result + SCRATCH_BYTES + (16 << 20)  # the files have twice the result

@@ -88,8 +88,8 @@ def test_a_plan_is_enough_to_load_a_shard_without_our_library(recipe, server, ap
         assert np.array_equal(made[name], value.numpy()), name
 
 
-def test_the_stream_is_the_reads_in_their_order_with_a_digest_a_frame(server, api, repo):
-    place = uploaded(server, api, repo, LLAMA)
+def test_the_stream_is_the_reads_in_their_order_with_a_digest_a_frame(server, planned_llama):
+    place = planned_llama
     asked = "?tp=2&rank=1&dtype=float16"
     told = server.get(place + asked, server.token).json()["stream"]
     answer = server.get(f"{place}/bytes{asked}", server.token)
@@ -115,8 +115,8 @@ def test_the_stream_is_the_reads_in_their_order_with_a_digest_a_frame(server, ap
     assert known.status_code == 304
 
 
-def test_a_plan_has_an_address_of_its_content_and_may_be_kept(server, api, repo):
-    place = uploaded(server, api, repo, LLAMA)
+def test_a_plan_has_an_address_of_its_content_and_may_be_kept(server, planned_llama):
+    place = planned_llama
     first = server.get(f"{place}?dtype=float16", server.token)
     commit = first.json()["commit"]
     fixed = server.get(f"{place.replace('main', commit)}?dtype=float16", server.token)
@@ -148,7 +148,7 @@ def test_a_plan_has_an_address_of_its_content_and_may_be_kept(server, api, repo)
         ("tp=1000", 422, ""),
     ],
 )
-def test_what_cannot_be_planned_is_told_in_a_sentence(asked, status, sentence, server, api, planned_llama):
+def test_what_cannot_be_planned_is_told_in_a_sentence(asked, status, sentence, server, planned_llama):
     for place in (planned_llama, f"{planned_llama}/bytes"):
         answer = server.get(f"{place}?{asked}", server.token)
         assert answer.status_code == status
@@ -162,7 +162,7 @@ def planned_llama(shared_server) -> str:
     return uploaded(shared_server, api, "alice/planned-llama", LLAMA)
 
 
-def test_who_may_not_read_the_files_gets_no_plan(server, api, bob, repo, planned_llama):
+def test_who_may_not_read_the_files_gets_no_plan(server, api, repo):
     place = uploaded(server, api, repo, LLAMA)
     api.update_repo_settings(repo, gated="manual")
     for address in (place, f"{place}/bytes"):
