@@ -199,7 +199,7 @@ def load(
             parameters = execute(planned.steps, checkpoint, device=device, clamp=clamp, progress=progress)
     model = build(config)
     assign(model, parameters, config, mesh)
-    if mesh is None:
+    if mesh is None and not streamed:
         read_ahead(model.get_parameter(s.assignment.parameter) for s in planned.steps if s.way == "mapped")
     model.eval()
     if matched.dialect == openbmb.DIALECT:
