@@ -17,7 +17,7 @@ two machines, or of one at two times, do not.
     python benchmarks/load.py --scale 8 --repeats 1    # models of an eighth of the layers: does it run?
 
 The peers fastsafetensors and runai-model-streamer are measured where they are installed:
-pip install fastsafetensors runai-model-streamer.
+pip install -c constraints.txt -e ".[bench]"
 """
 
 from __future__ import annotations
@@ -191,6 +191,7 @@ def back_memory():
     memory.close()
 if warm_imports is not None:
     exec(warm_imports)
+if warm_imports is not None and not os.environ.get("ONE_LOAD"):
     back_memory()
 print("imported", flush=True)
 times = []
@@ -362,7 +363,6 @@ def checkpoint(place: Path, model: Model, stored: str, scale: int) -> Path:
         return folder
     import torch
     import transformers
-    from safetensors.torch import save_file
 
     settings = dict(model.settings)
     for name in model.layers:
@@ -370,23 +370,14 @@ def checkpoint(place: Path, model: Model, stored: str, scale: int) -> Path:
     dtype = getattr(torch, stored)
     config = getattr(transformers, model.configuration)(**settings, dtype=dtype)
     with torch.device("meta"):
-        skeleton = getattr(transformers, model.classes)(config)
-    folder.mkdir(parents=True, exist_ok=True)
-    config.architectures = [model.classes]
-    config.save_pretrained(folder)
-    values = torch.randn(1 << 24, generator=torch.Generator().manual_seed(0)) * 0.02
-    values = values.to(dtype)
-    tied = set(getattr(skeleton, "_tied_weights_keys", None) or ())
-    if not getattr(config, "tie_word_embeddings", False):
-        tied = set()
-    tensors = {
-        name: values[: p.numel()].clone().view(p.shape)
-        if p.numel() <= len(values)
-        else values.repeat(-(-p.numel() // len(values)))[: p.numel()].view(p.shape)
-        for name, p in skeleton.named_parameters()
-        if name not in tied
-    }
-    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+        made = getattr(transformers, model.classes)(config)
+    made = made.to_empty(device="cpu").to(dtype)
+    made.tie_weights()
+    values = (torch.randn(1 << 24, generator=torch.Generator().manual_seed(0)) * 0.02).to(dtype)
+    for parameter in made.parameters():
+        for part in parameter.data.view(-1).split(len(values)):
+            part.copy_(values[: len(part)])
+    made.save_pretrained(folder, max_shard_size="100GB")
     return folder
 
 

@@ -65,33 +65,56 @@ def moved(index: range, by: int) -> range:
     return range(index.start + by, index.stop + by)
 
 
-def series(a: Index, b: Index) -> Iterator[tuple[range, range, int, int, int]]:
-    """The longest stretches over which two equally long index sets both count up by one, those of one length
-    that follow each other at even steps told as one: (a's first, b's first, count, a's step, b's step)."""
+Repeats: TypeAlias = tuple[tuple[int, int, int], ...]
+
+
+def series(a: Index, b: Index) -> Iterator[tuple[range, range, Repeats]]:
+    """The longest stretches over which two equally long index sets both count up by one: (a's, b's, repeats).
+
+    repeats: (count, a's step, b's step) by which a stretch comes again, outermost first. Stretches of one
+    length that follow each other at even steps are told as one, and so are such series of them.
+    """
     if isinstance(a, range) and isinstance(b, range):
         if len(a):
-            yield a, b, 1, 0, 0
+            yield a, b, ()
         return
     # numpy would make an array of a range element by element.
     left, right = (np.arange(i.start, i.stop) if isinstance(i, range) else i for i in (a, b))
     breaks = np.flatnonzero((np.diff(left) != 1) | (np.diff(right) != 1)) + 1
     starts = np.concatenate(([0], breaks))
-    lengths = np.diff(starts, append=len(left))
-    at = np.stack((left[starts], right[starts]))
-    steps = np.diff(at)
-    # After which stretches the one after next does not follow as the next one does.
-    uneven = np.flatnonzero((np.diff(lengths)[1:] != 0) | (np.diff(steps) != 0).any(axis=0))
-    uneven = np.append(uneven, len(starts) - 2)
-    first = 0
-    while first < len(starts):
+    lengths, places = np.diff(starts, append=len(left)), np.stack((left[starts], right[starts]))
+    first, count, steps = evenly(lengths[None], places)
+    lengths, places = lengths[first], places[:, first]
+    again, times, strides = evenly(np.stack((lengths, count, *steps)), places)
+    for group, number, stride in zip(again.tolist(), times.tolist(), strides.T.tolist(), strict=True):
+        length = int(lengths[group])
+        here, there = (range(int(place), int(place) + length) for place in places[:, group])
+        both = ((number, *stride), (int(count[group]), *steps[:, group].tolist()))
+        yield here, there, tuple(repeat for repeat in both if repeat[0] > 1)
+
+
+Integers: TypeAlias = "NDArray[np.int64]"
+
+
+def evenly(kinds: Integers, places: Integers) -> tuple[Integers, Integers, Integers]:
+    """The columns in groups of one kind whose places follow each other at even steps, none of them backwards:
+    the first of each group, how many they are, and the steps, 0 for one alone."""
+    steps = np.diff(places)
+    together = (np.diff(kinds) == 0).all(axis=0) & (steps >= 0).all(axis=0)
+    ends = np.flatnonzero(~(together[1:] & (np.diff(steps) == 0).all(axis=0)))
+    ends = np.append(ends, len(together) - 1)  # after which of the steps a series cannot go on
+    firsts, counts = [], []
+    first, total = 0, kinds.shape[1]
+    while first < total:
         count = 1
-        if first + 1 < len(starts) and lengths[first + 1] == lengths[first] and (steps[:, first] >= 0).all():
-            count = int(uneven[np.searchsorted(uneven, first)]) - first + 2
-        length = int(lengths[first])
-        here, there = (range(int(x), int(x) + length) for x in at[:, first])
-        step = (int(steps[0, first]), int(steps[1, first])) if count > 1 else (0, 0)
-        yield here, there, count, *step
+        if first + 1 < total and together[first]:
+            count = int(ends[np.searchsorted(ends, first)]) - first + 2
+        firsts.append(first)
+        counts.append(count)
         first += count
+    group, number = np.array(firsts), np.array(counts)
+    found = np.append(steps, np.zeros((len(places), 1), np.int64), axis=1)[:, group]
+    return group, number, np.where(number > 1, found, 0)
 
 
 def stretches(index: Index) -> list[tuple[int, int, int]]:

@@ -61,7 +61,7 @@ class Piece:
     def series(self) -> Iterator[Series]:
         """The boxes, those that follow each other at even steps told as one."""
         along = [
-            [(None, range(int(i), int(i) + 1), 1, 0, 0) for i in index]
+            [(None, range(int(i), int(i) + 1), ()) for i in index]
             if d is None
             else list(series(self.src[d], index))
             for d, index in zip(self.dims, self.dst, strict=True)
@@ -73,12 +73,11 @@ class Piece:
                     src[d] = theirs
             repeats = tuple(
                 Repeat(count, d, theirs_step, k, ours_step)
-                for k, (d, (_, _, count, theirs_step, ours_step)) in enumerate(
-                    zip(self.dims, box, strict=True)
-                )
-                if d is not None and count > 1
+                for k, (d, (_, _, again)) in enumerate(zip(self.dims, box, strict=True))
+                if d is not None
+                for count, theirs_step, ours_step in again
             )
-            yield Series(tuple(src), tuple(ours for _, ours, *_ in box), repeats)
+            yield Series(tuple(src), tuple(ours for _, ours, _ in box), repeats)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,9 @@ from itertools import product
 from math import prod
 from typing import Literal, Protocol
 
-from modelcenter.weights.indices import Shape
+import numpy as np
+
+from modelcenter.weights.indices import Index, Shape
 from modelcenter.weights.plan import Assignment, Tensor
 from modelcenter.weights.relations import Piece
 
@@ -118,13 +120,21 @@ def reads(piece: Piece, stored: Stored) -> Iterator[Read]:
     if stored.stride is not None:
         yield Read(stored.file, stored.start, stored.stop - stored.start)
         return
-    wanted = zip(piece.src, stored.shape, strict=True)
-    if all(isinstance(index, range) and len(index) == n for index, n in wanted):
+    if all(is_all(index, n) for index, n in zip(piece.src, stored.shape, strict=True)):
         if 0 not in stored.shape:
             yield Read(stored.file, stored.start, prod(stored.shape) * stored.itemsize)
         return
     for theirs, _ in piece.boxes():
         yield from box_reads(theirs, stored)
+
+
+def is_all(index: Index, n: int) -> bool:
+    """Whether an index set along a dimension of `n` elements holds each of them once, in whatever order."""
+    if len(index) != n or isinstance(index, range):
+        return len(index) == n
+    seen = np.zeros(n, bool)
+    seen[index] = True
+    return bool(seen.all())
 
 
 def box_reads(box: Sequence[range], stored: Stored) -> Iterator[Read]:
