@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 
@@ -58,3 +60,20 @@ def test_the_memory_that_is_free_is_what_the_system_tells(monkeypatch, tmp_path)
     assert 0 < ahead.available_bytes() <= os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE
     monkeypatch.setattr(ahead, "MEMINFO", tmp_path / "none")
     assert ahead.available_bytes() == 0
+
+
+def test_a_program_that_ends_meanwhile_ends_well(tmp_path: Path):
+    with (tmp_path / "weights").open("wb") as file:
+        file.truncate(1 << 30)
+    program = (
+        "import mmap, sys, torch\n"
+        "from modelcenter.weights.ahead import read_ahead\n"
+        "with open(sys.argv[1], 'rb') as file:\n"
+        "    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)\n"
+        "tensor = torch.frombuffer(mapped, dtype=torch.float16)\n"
+        "read_ahead([tensor[: 1 << 28], tensor[1 << 28 :]])\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "weights"], capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
