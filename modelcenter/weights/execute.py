@@ -258,7 +258,10 @@ def views(out: Tensor, stored: Tensor, piece: Piece) -> Iterator[tuple[Tensor, T
         ours = repeated(ours, [(r.count, r.dst_step * ours.stride(r.dst_dim)) for r in found.repeats])
         theirs = repeated(theirs, [(r.count, r.src_step * theirs.stride(r.src_dim)) for r in found.repeats])
         more = len(found.repeats)
-        yield ours, permuted(theirs, (*range(more), *(None if d is None else d + more for d in piece.dims)))
+        theirs = permuted(theirs, (*range(more), *(None if d is None else d + more for d in piece.dims)))
+        # As ours lies in memory, so that parts of it are runs.
+        order = sorted(range(ours.ndim), key=lambda d: -ours.stride(d))
+        yield ours.permute(order), theirs.permute(order)
 
 
 def repeated(box: Tensor, repeats: Sequence[tuple[int, int]]) -> Tensor:
