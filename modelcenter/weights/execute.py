@@ -260,7 +260,7 @@ def views(out: Tensor, stored: Tensor, piece: Piece) -> Iterator[tuple[Tensor, T
         more = len(found.repeats)
         theirs = permuted(theirs, (*range(more), *(None if d is None else d + more for d in piece.dims)))
         # As ours lies in memory, so that parts of it are runs.
-        order = sorted(range(ours.ndim), key=lambda d: -ours.stride(d))
+        order = sorted(range(ours.ndim), key=ours.stride().__getitem__, reverse=True)
         yield ours.permute(order), theirs.permute(order)
 
 
